@@ -1,0 +1,1 @@
+"""What flyctl is told and what it says, as pure functions: argv, decoding, output phases."""

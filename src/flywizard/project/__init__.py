@@ -1,0 +1,1 @@
+"""What the repository is: readers, detection, preflight, generation."""

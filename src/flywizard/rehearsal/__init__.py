@@ -1,0 +1,1 @@
+"""The rehearsal platform: a simulated Fly.io with a database and a broker, on loopback."""

@@ -1,0 +1,1 @@
+"""The catalogue of steps, one module a concern."""
