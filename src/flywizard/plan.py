@@ -155,6 +155,8 @@ class Step:
     """Steps with the same word here run one at a time (``secrets``: flyctl keeps a version file)."""
     skippable: str = ""
     """What breaks when the user skips it; empty: it may not be skipped."""
+    reads: bool = False
+    """It only looks (a smoke test): it does not count as a change."""
 
     def info(self, verb: str | None = None) -> StepInfo:
         """Return what fronts draw."""

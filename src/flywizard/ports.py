@@ -325,6 +325,8 @@ class Context:
     secrets: dict[str, Secret]
     """Secret facts of this process only (database credentials), read again by probes on resume."""
     report: Reporter
+    earlier: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Facts of the steps that the journal holds as done, by step id."""
     attempt: str = ""
     """Name of this try; handed to ``Fly.run``."""
     on_started: Callable[[Mapping[str, Any]], None] | None = None
