@@ -15,6 +15,8 @@ FOLDER = Path(__file__).parents[1] / "recordings"
 @cache
 def recording(name: str) -> dict[str, Any]:
     data: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    if data["stderr"] == "(see lines)":
+        data["stderr"] = "".join(f"{text}\n" for _, stream, text in data["lines"] if stream == "E")
     return data
 
 
