@@ -1,0 +1,179 @@
+"""Owns detection: from a tree to Findings. Pure; an unknown is None, an ambiguity is a Question, never a guess."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from flywizard.project import detect_data, nextjs, survey as surveys
+from flywizard.project.candidates import Candidate, collect, roots_of
+from flywizard.project.compose import join
+from flywizard.project.detect_api import api_service
+from flywizard.project.detect_worker import worker_services
+from flywizard.project.model import Evidence, Findings, Objection, Question, Service
+from flywizard.project.survey import Survey
+from flywizard.project.tree import Tree, scan
+
+
+def inspect(root: Path, answers: Mapping[str, str] | None = None) -> Findings:
+    """Scan and detect; a path that is no folder gives kind "unsupported" with its problem."""
+    try:
+        tree = scan(root)
+    except OSError:
+        return Findings(
+            "unsupported",
+            problems=(Objection("C-00", True, "There is no such folder.", "Start flywizard in the root of a repository."),),
+        )
+    return detect(tree, answers)
+
+
+def detect(tree: Tree, answers: Mapping[str, str] | None = None) -> Findings:
+    """Return what a repository is, with preflight's objections.
+
+    Args:
+        tree: the snapshot.
+        answers: question id to the chosen text, from earlier questions.
+    """
+    from flywizard.project import preflight
+
+    survey = surveys.read(tree)
+    findings = findings_of(survey, answers or {})
+    problems = preflight.objections(survey, findings)
+    from dataclasses import replace
+
+    unread = [f"`{path}`: {reason}" for path, reason in sorted(tree.unreadable.items())]
+    return replace(findings, problems=tuple(problems), skipped=(*findings.skipped, *unread))
+
+
+def findings_of(survey: Survey, answers: Mapping[str, str]) -> Findings:
+    """Return Findings without objections."""
+    candidates = collect(survey)
+    questions: list[Question] = []
+    api = api_service(survey, candidates, answers, questions)
+    workers = worker_services(survey, candidates, api, answers, questions)
+    web = _web(survey, candidates, answers, questions)
+    services = tuple(s for s in (api, *workers, web) if s is not None)
+    services += _prebuilt(candidates, services)
+    reached = {s.name: _files_of(survey, s) for s in services if s.language == "python"}
+    env = detect_data.environment(survey, services, reached)
+    database = detect_data.database(survey, services, reached, env, answers, questions)
+    broker = detect_data.broker(survey, reached, env)
+    complete = api is not None and web is not None and (database.needed or broker.needed)
+    tree = survey.tree
+    return Findings(
+        kind="full-stack" if complete else "partial" if services or questions else "unsupported",
+        services=services,
+        database=database,
+        broker=broker,
+        env=env,
+        questions=tuple(questions),
+        compose_files=tuple(f.path for f in survey.compose),
+        fly_configs=tuple(survey.fly),
+        env_files=tuple(p for p in survey.env_names if p.rsplit("/", 1)[-1] in surveys.dotenv_names.REAL),
+        env_examples=tuple(p for p in survey.env_names if p.rsplit("/", 1)[-1] in surveys.dotenv_names.EXAMPLES),
+        skipped=tree.skipped,
+    )
+
+
+def _files_of(survey: Survey, service: Service) -> set[str]:
+    """Return the Python files that a service loads; all of its context where its entry is unknown."""
+    from flywizard.project.modules import reachable
+
+    context = service.path or "."
+    if service.entry_file is None:
+        return set(survey.python) & set(survey.tree.under(context))
+    return reachable(service.entry_file, roots_of(survey, context, service.dockerfile), survey.python)
+
+
+def _web(
+    survey: Survey, candidates: list[Candidate], answers: Mapping[str, str], questions: list[Question]
+) -> Service | None:
+    found = [p for p in survey.packages.values() if p.framework]
+    folders = {p.path.rpartition("/")[0] or ".": p for p in found}
+    if not folders:
+        return None
+    if len(folders) > 1:
+        nextjs_only = {f: p for f, p in folders.items() if p.framework == "nextjs"}
+        folders = nextjs_only if len(nextjs_only) == 1 else folders
+    if len(folders) > 1:
+        built = {c.context for c in candidates if c.origin != "dockerfile"}
+        composed = {f: p for f, p in folders.items() if f in built}
+        folders = composed if len(composed) == 1 else folders
+    folder = next(iter(folders)) if len(folders) == 1 else answers.get("service.web", "")
+    if folder not in folders:
+        places = tuple(Evidence(p.path, p.line("next"), p.framework or "") for p in folders.values())
+        questions.append(Question("service.web", "Which of these is the web frontend?", (*sorted(folders), "none"), places))
+        return None
+    package = folders[folder]
+    return _web_service(survey, folder, package, [c for c in candidates if c.context == folder])
+
+
+def _web_service(survey: Survey, folder: str, package: nextjs.Package, mine: list[Candidate]) -> Service:
+    tree = survey.tree
+    framework = package.framework or "nextjs"
+    evidence = [Evidence(package.path, package.line("next" if framework == "nextjs" else "vite"), {"nextjs": "Next.js"}.get(framework, "Vite"))]
+    dockerfile = next((c.dockerfile for c in mine if c.dockerfile in survey.dockerfiles), None)
+    command = port = None
+    image = survey.dockerfiles.get(dockerfile or "")
+    if image is not None:
+        start = image.start()
+        exposed = image.exposed()
+        named = image.environment().get("PORT", "")
+        port = int(named) if named.isdigit() else exposed[-1][0] if exposed else None
+        if start:
+            command = start[0].text
+            evidence.append(Evidence(image.path, start[1].line, f"starts `{command}`"))
+    fly = next((c for c in mine if c.fly_config), None)
+    port = port or next((c.port for c in mine if c.port), None)
+    config = next((survey.next_configs[p] for n in nextjs.CONFIGS if (p := join(folder, n) or "") in survey.next_configs), None)
+    if config and config.output_line:
+        evidence.append(Evidence(config.path, config.output_line, f"output {config.output}"))
+    version = nextjs.next_version(package, tree.text(join(folder, "package-lock.json") or ""))
+    if version:
+        evidence[0] = Evidence(evidence[0].file, evidence[0].line, f"Next.js {version}" if framework == "nextjs" else "Vite")
+    lock = next((m for n, m in nextjs.LOCKS.items() if (join(folder, n) or "") in tree), None)
+    public = {
+        r.name
+        for path in tree.under(folder)
+        if path.endswith(nextjs.SOURCES) and not surveys.is_test(path) and (text := tree.text(path)) is not None
+        for r in nextjs.reads(text)
+        if r.name.startswith(nextjs.PUBLIC)
+    }
+    app = survey.fly[fly.fly_config].app if fly and fly.fly_config else None
+    return Service(
+        "web", "web", folder, dockerfile, command, port or (3000 if framework == "nextjs" else None), "/",
+        "javascript", framework, tuple(evidence),
+        package_manager=package.package_manager() or lock,
+        runtime=_node_version(survey, folder, package),
+        compose_service=next((c.compose_service for c in mine if c.compose_service), None),
+        fly_config=fly.fly_config if fly else None, fly_app=app, group=fly.group if fly else None,
+        public_names=tuple(sorted(public)),
+        standalone=(config.output == "standalone" if not config.dynamic else None) if config else False,
+        build_target=next((c.target for c in mine if c.target), None),
+    )
+
+
+def _node_version(survey: Survey, folder: str, package: nextjs.Package) -> str | None:
+    pinned = survey.tree.text(join(folder, ".nvmrc") or "")
+    return pinned.strip().lstrip("v") if pinned and re.match(r"v?\d", pinned.strip()) else package.node()
+
+
+def _prebuilt(candidates: list[Candidate], services: tuple[Service, ...]) -> tuple[Service, ...]:
+    """Return compose services that run a ready image and are none of the found ones."""
+    named = {s.compose_service for s in services}
+    out: list[Service] = []
+    for candidate in candidates:
+        if not candidate.image or candidate.compose_service in named or candidate.origin != "compose":
+            continue
+        start = candidate.start
+        role = "api" if start and start.what == "asgi" else "worker" if start and start.what in {"python", "celery"} else "other"
+        if role == "api" and any(s.role == "api" for s in (*services, *out)):
+            role = "other"
+        name = candidate.compose_service or "service"
+        out.append(Service(
+            name, role, None, None, start.text if start else None,  # type: ignore[arg-type]  # one of the literals
+            (start.port if start else None) or candidate.port, image=candidate.image,
+            evidence=(candidate.evidence,), compose_service=name,
+        ))
+    return tuple(out)

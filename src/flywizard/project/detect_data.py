@@ -1,0 +1,287 @@
+"""Owns what the code wants from outside: variables, database, broker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from flywizard.project import nextjs, sql
+from flywizard.project.model import (
+    Broker,
+    Database,
+    EnvName,
+    Evidence,
+    Extension,
+    Pool,
+    Purpose,
+    Question,
+    Schema,
+    Service,
+)
+from flywizard.project.python_source import CLIENTS, EnvRead, KafkaUse
+from flywizard.project.survey import Survey, is_test
+
+_SECRET = re.compile(
+    r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY|ACCESS_KEY|CREDENTIAL|JAAS|SIGNING_KEY|ENCRYPTION_KEY"
+    r"|AUTH_KEY|(^|_)DSN($|_)|(DATABASE|POSTGRES|PG|REDIS|MONGO|RABBITMQ|AMQP|DB)_?UR[LI]|CONNECTION_STRING|SASL_USERNAME|ACCOUNT_SID"
+)
+_NOT_SECRET = re.compile(r"(_EXPIRE\w*|_MINUTES|_SECONDS|_TTL|_LENGTH|_LIMIT|_ALGORITHM|_URL_PREFIX|_HEADER|MAX_TOKENS|_TOKENS)$")
+_PURPOSES: tuple[tuple[str, Purpose], ...] = (
+    (r"^(DIRECT_|MIGRATION_)(DATABASE|POSTGRES)_UR[LI]$", "database-direct-url"),
+    (r"^(ASYNC_)?(DATABASE|POSTGRES|POSTGRESQL|PG|DB|SQLALCHEMY_DATABASE)_?(UR[LI]|DSN|CONNECTION_STRING)$", "database-url"),
+    (r"^(POSTGRES|PG|DB|DATABASE)_?(HOST|SERVER|PORT|USER|USERNAME|PASSWORD|DB|NAME|DATABASE)$", "database-part"),
+    (r"^(KAFKA_)?BOOTSTRAP_SERVERS?$|^KAFKA_(BROKERS?|BROKER_URL|URL)$", "kafka-bootstrap"),
+    (r"^KAFKA_SECURITY_PROTOCOL$", "kafka-protocol"),
+    (r"^KAFKA_SASL_MECHANISMS?$", "kafka-mechanism"),
+    (r"^KAFKA_(SASL_)?(PLAIN_)?(USERNAME|USER)$|^KAFKA_API_KEY$", "kafka-username"),
+    (r"^KAFKA_(SASL_)?(PLAIN_)?PASSWORD$|^KAFKA_API_SECRET$", "kafka-password"),
+    (r"^KAFKA_(SSL_CA|SSL_CAFILE|CA_CERT|SSL_CA_LOCATION|CA_FILE)$", "kafka-ca"),
+    (r"^KAFKA_(\w+_)?TOPIC(_\w+)?$", "kafka-topic"),
+    (r"^KAFKA_(CONSUMER_)?GROUP(_ID)?$", "kafka-group"),
+    (r"^(CORS_|BACKEND_CORS_)?(ALLOW(ED)?_)?ORIGINS?$|^CORS_\w*ORIGINS?$|^BACKEND_CORS_ORIGINS$", "cors"),
+    (r"^(NEXT_PUBLIC|VITE|PUBLIC)_(\w+_)?(API|BACKEND|SERVER)(_\w+)?_?(URL|BASE|HOST|ENDPOINT|BASE_URL)$|^(NEXT_PUBLIC|VITE)_(API|BACKEND)$", "api-url"),
+    (r"_(PATH|FILE)$", "file"),
+    (r"^(JWT_|APP_|SESSION_|WEBHOOK_|AUTH_|NEXTAUTH_|COOKIE_|CSRF_)?(SECRET|SECRET_KEY|SIGNING_KEY|SESSION_KEY|SESSION_SECRET|JWT_SECRET)$|^WEBHOOK_SECRET\w*$|^JWT_SECRET\w*$|^NEXTAUTH_SECRET$", "signing-key"),
+)
+_PART = {"HOST": "host", "SERVER": "host", "PORT": "port", "USER": "user", "USERNAME": "user", "PASSWORD": "password", "DB": "database", "NAME": "database", "DATABASE": "database"}
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a name is one of a secret (secrets.md §6); public build names never are."""
+    if name.startswith(nextjs.PUBLIC) or _NOT_SECRET.search(name):
+        return False
+    return bool(_SECRET.search(name)) and not name.endswith(("_PATH", "_FILE", "_ENABLED"))
+
+
+def purpose_of(name: str) -> Purpose:
+    """Return what a variable is for, by its name; empty where unknown."""
+    found = next((purpose for pattern, purpose in _PURPOSES if re.search(pattern, name)), "")
+    if found == "file" and not re.search(r"ACCOUNT|CRED|KEY|CERT|SECRET|TOKEN", name):
+        return ""
+    return found
+
+
+def environment(survey: Survey, services: Sequence[Service], reached: Mapping[str, set[str]]) -> tuple[EnvName, ...]:
+    """Return the variables that the services read, by name."""
+    reads: dict[str, list[tuple[str, EnvRead, Evidence]]] = {}
+    for service in services:
+        for path in sorted(reached.get(service.name, ())):
+            file = survey.python[path]
+            for read in file.env:
+                place = Evidence(path, read.line, "read here")
+                reads.setdefault(read.name, []).append((service.name, read, place))
+            if any(m.split(".")[0] == "openai" for m, _ in file.imports):
+                line = next(n for m, n in file.imports if m.split(".")[0] == "openai")
+                implied = EnvRead("OPENAI_API_KEY", line, False)
+                reads.setdefault(implied.name, []).append((service.name, implied, Evidence(path, line, "read by its client")))
+    for service in services:
+        if service.role == "web" and service.path:
+            for name, read, place in _web_reads(survey, service):
+                reads.setdefault(read.name, []).append((name, read, place))
+    return tuple(_merged(name, found) for name, found in sorted(reads.items()))
+
+
+def _web_reads(survey: Survey, service: Service) -> list[tuple[str, EnvRead, Evidence]]:
+    out = []
+    for path in survey.tree.under(service.path or "."):
+        if not path.endswith(nextjs.SOURCES) or is_test(path):
+            continue
+        text = survey.tree.text(path)
+        for read in nextjs.reads(text) if text else ():
+            public = read.name.startswith(nextjs.PUBLIC)
+            required = public and not read.default
+            out.append((service.name, EnvRead(read.name, read.line, required, read.default or None), Evidence(path, read.line, "read here")))
+    return out
+
+
+def _merged(name: str, found: list[tuple[str, EnvRead, Evidence]]) -> EnvName:
+    default = next((r.default for _, r, _ in found if r.default is not None), None)
+    return EnvName(
+        name,
+        tuple(dict.fromkeys(service for service, _, _ in found)),
+        required=any(r.required for _, r, _ in found),
+        secret=is_secret(name),
+        build_time=name.startswith(nextjs.PUBLIC),
+        default=default,
+        evidence=tuple(dict.fromkeys(place for _, _, place in found)),
+        purpose=purpose_of(name),
+        json_list=any(r.json_list for _, r, _ in found),
+    )
+
+
+def database(
+    survey: Survey,
+    services: Sequence[Service],
+    reached: Mapping[str, set[str]],
+    env: tuple[EnvName, ...],
+    answers: Mapping[str, str],
+    questions: list[Question],
+) -> Database:
+    """Return what the code wants of a database."""
+    files = sorted(set().union(*reached.values())) if reached else []
+    imports = {m for p in files for m, _ in survey.python[p].imports}
+    tops = {m.split(".")[0] for m in imports}
+    schemes = [(s, p, n) for p in files for s, n in survey.python[p].dsn]
+    schemes += [(e.default.split("://")[0], e.evidence[0].file, e.evidence[0].line) for e in env if e.purpose == "database-url" and e.default and "://" in e.default]
+    driver = _driver(survey, tops, imports, [s for s, _, _ in schemes])
+    mysql = next((s for s, _, _ in schemes if s.startswith("mysql")), None) or next((f.path for f in survey.sql.values() if f.mysql), None)
+    extensions = _extensions(survey, files)
+    schema = _schema(survey, answers, questions)
+    urls = [e for e in env if e.purpose == "database-url"]
+    rewrites = any(survey.python[p].rewrites_scheme for p in files)
+    evidence = [Evidence(p, n, f"imports `{m}`") for p in files for m, n in survey.python[p].imports if m in {"asyncpg", "psycopg", "psycopg2", "sqlalchemy", "sqlalchemy.ext.asyncio", "tortoise", "sqlmodel"}]
+    needed = bool(driver or urls or extensions or schema.method)
+    parts: dict[str, str] = {}
+    for e in env:
+        if e.purpose == "database-part":
+            parts.setdefault(_PART[e.name.rsplit("_", 1)[-1] if "_" in e.name else e.name.removeprefix("PG")], e.name)
+    return Database(
+        needed=needed,
+        engine=("mysql" if mysql else "postgres") if needed else None,
+        driver=driver,
+        dsn_env=urls[0].name if len(urls) == 1 else next((e.name for e in urls if e.name == "DATABASE_URL"), None),
+        dsn_scheme=_scheme(driver, rewrites) if needed else None,
+        extensions=extensions,
+        schema=schema,
+        direct_env=next((e.name for e in env if e.purpose == "database-direct-url"), None),
+        parts_env=parts if not urls else {},
+        rewrites_scheme=rewrites,
+        pools=tuple(Pool(size, Evidence(p, n, f"{size} connections at most")) for p in files for size, n in _pools(survey, p, env)),
+        vector_dimensions=tuple(dict.fromkeys([d for f in survey.sql.values() for d, _ in f.dimensions] + [d for p in files for d, _ in survey.python[p].dimensions])),
+        evidence=tuple(evidence[:6]),
+    )
+
+
+def _pools(survey: Survey, path: str, env: tuple[EnvName, ...]) -> list[tuple[int, int]]:
+    """Return the pools; a size that comes from a setting is that setting's default."""
+    default = next((int(e.default) for e in env if "POOL" in e.name and "SIZE" in e.name and e.default and e.default.isdigit()), None)
+    return [(default if default is not None and size == 10 else size, line) for size, line in survey.python[path].pools]
+
+
+def _driver(survey: Survey, tops: set[str], imports: set[str], schemes: list[str]) -> str | None:
+    required = "\n".join(survey.requirements.values())
+    if "tortoise" in tops:
+        return "tortoise"
+    if tops & {"sqlalchemy", "sqlmodel"}:
+        for name in ("asyncpg", "psycopg2", "psycopg"):
+            if any(s.endswith("+" + name) for s in schemes):
+                return f"sqlalchemy+{name}"
+        asynchronous = any(m.startswith("sqlalchemy.ext.asyncio") for m in imports)
+        if asynchronous and re.search(r"(?m)^\s*[\"']?asyncpg\b", required):
+            return "sqlalchemy+asyncpg"
+        for name in ("psycopg2", "psycopg", "asyncpg"):
+            if re.search(rf"(?m)^\s*[\"']?{name}\b", required):
+                return f"sqlalchemy+{name}"
+        return None
+    return next((name for name in ("asyncpg", "psycopg", "psycopg2") if name in tops), None)
+
+
+def _scheme(driver: str | None, rewrites: bool) -> str | None:
+    if driver is None:
+        return None
+    if rewrites or "+" not in driver:
+        return "postgres" if driver == "tortoise" else "postgresql"
+    return {"sqlalchemy+asyncpg": "postgresql+asyncpg", "sqlalchemy+psycopg": "postgresql+psycopg"}.get(driver, "postgresql")
+
+
+def _extensions(survey: Survey, files: list[str]) -> tuple[Extension, ...]:
+    found: dict[str, Extension] = {}
+    texts = [*survey.sql.values(), *(s for p in survey.python for s in survey.python[p].sql)]
+    for file in texts:
+        for written, line in file.extensions:
+            name = sql.RIGHT_NAMES.get(written.lower(), written.lower())
+            if name != "plpgsql":
+                found.setdefault(name, Extension(name, Evidence(file.path, line, f"CREATE EXTENSION {written}"), "" if name == written else written))
+    for file in texts:
+        for name, line in file.implied:
+            found.setdefault(name, Extension(name, Evidence(file.path, line, f"uses `{name}`")))
+    for path in files:
+        for size, line in survey.python[path].dimensions:
+            found.setdefault("vector", Extension("vector", Evidence(path, line, f"Vector({size})")))
+    return tuple(found[name] for name in sorted(found, key=lambda n: (n != "vector", n)))
+
+
+def _schema(survey: Survey, answers: Mapping[str, str], questions: list[Question]) -> Schema:
+    tree = survey.tree
+    alembic = tree.named("alembic.ini")
+    prisma = tree.named("schema.prisma")
+    with_tables = [f for f in survey.sql.values() if f.tables]
+    by_folder: dict[str, list[sql.SqlFile]] = {}
+    for file in with_tables:
+        by_folder.setdefault(file.path.rpartition("/")[0], []).append(file)
+    methods = [*(["alembic"] if alembic else []), *(["prisma"] if prisma else []), *(["sql"] if with_tables else [])]
+    if not methods:
+        return Schema()
+    method = methods[0] if len(methods) == 1 else answers.get("schema.method", "")
+    if method not in methods:
+        places = tuple(Evidence(p, 1, "a way to make the tables") for p in (*alembic, *prisma, *(f.path for f in with_tables)))
+        questions.append(Question("schema.method", "How are the tables made?", (*methods, "none"), places))
+        return Schema()
+    if method == "alembic":
+        return Schema("alembic", (alembic[0],), "alembic upgrade head", Evidence(alembic[0], 1, "Alembic"))
+    if method == "prisma":
+        return Schema("prisma", (prisma[0],), "prisma migrate deploy", Evidence(prisma[0], 1, "Prisma"))
+    chosen = _sql_files(with_tables, by_folder, answers)
+    if not chosen:
+        places = tuple(Evidence(f.path, f.tables[0][1], f"creates `{f.tables[0][0]}`") for f in with_tables)
+        questions.append(Question("schema.files", "Which SQL file makes the tables?", tuple(f.path for f in with_tables), places))
+        return Schema()
+    first = chosen[0]
+    tables = tuple(dict.fromkeys(name for f in chosen for name, _ in f.tables))
+    return Schema("sql", tuple(f.path for f in chosen), None, Evidence(first.path, first.tables[0][1], f"{len(tables)} tables"), tables)
+
+
+def _sql_files(
+    found: list[sql.SqlFile], by_folder: Mapping[str, list[sql.SqlFile]], answers: Mapping[str, str]
+) -> list[sql.SqlFile]:
+    if len(found) == 1:
+        return found
+    if len(by_folder) == 1 and all(re.match(r"\d", f.path.rsplit("/", 1)[-1]) for f in found):
+        return sorted(found, key=lambda f: f.path)
+    named = [f for f in found if f.path.rsplit("/", 1)[-1] == "schema.sql"]
+    if len(named) == 1 and not answers.get("schema.files"):
+        return named
+    return [f for f in found if f.path == answers.get("schema.files")]
+
+
+def broker(survey: Survey, reached: Mapping[str, set[str]], env: tuple[EnvName, ...]) -> Broker:
+    """Return what the code wants of a Kafka broker."""
+    files = sorted(set().union(*reached.values())) if reached else []
+    uses = [(p, u) for p in files for u in survey.python[p].kafka]
+    tops = [m.split(".")[0] for p in files for m, _ in survey.python[p].imports]
+    client = next((CLIENTS[t] for t in CLIENTS if t in tops), None)
+    names = {e.purpose: e.name for e in reversed(env)}
+    bootstraps = [e.name for e in env if e.purpose == "kafka-bootstrap"]
+    by_purpose: dict[str, list[EnvName]] = {}
+    for e in env:
+        by_purpose.setdefault(e.purpose, []).append(e)
+    topics = [t for _, u in uses for t in u.topics] + [e.default for e in by_purpose.get("kafka-topic", []) if e.default]
+    groups = [g for _, u in uses for g in u.groups] + [e.default for e in by_purpose.get("kafka-group", []) if e.default]
+    return Broker(
+        needed=bool(client or uses or bootstraps),
+        client=client,
+        sasl_capable=_capable(survey, files, uses),
+        bootstrap_env=bootstraps[0] if len(bootstraps) == 1 else next((b for b in bootstraps if b == "KAFKA_BOOTSTRAP_SERVERS"), None),
+        security_env=names.get("kafka-protocol"),
+        topics=tuple(dict.fromkeys(topics)),
+        groups=tuple(dict.fromkeys(groups)),
+        mechanism_env=names.get("kafka-mechanism"),
+        username_env=names.get("kafka-username"),
+        password_env=names.get("kafka-password"),
+        ca_env=names.get("kafka-ca"),
+        topic_env=tuple(e.name for e in by_purpose.get("kafka-topic", [])),
+        group_env=tuple(e.name for e in by_purpose.get("kafka-group", [])),
+        evidence=tuple(Evidence(p, u.line, f"`{u.constructor}`") for p, u in uses),
+        without_sasl=tuple(Evidence(p, u.line, f"`{u.constructor}` passes no sign-in") for p, u in uses if u.sasl is False),
+    )
+
+
+def _capable(survey: Survey, files: list[str], uses: list[tuple[str, KafkaUse]]) -> bool | None:
+    """Return whether every client can sign in; what one call alone can't tell, the loaded modules may."""
+    if not uses:
+        return None
+    if any(u.sasl is False for _, u in uses):
+        return False
+    if all(u.sasl for _, u in uses):
+        return True
+    return True if any(survey.python[p].sasl_words for p in files) else None
