@@ -328,6 +328,10 @@ class Wizard(Protocol):
         """Do one of the page's actions."""
         ...
 
+    def missing(self) -> Sequence[Field]:
+        """Return every answer that is required, has no value and no default, over all pages."""
+        ...
+
     async def leave(self, page: Page) -> Mapping[str, str]:
         """Next was pressed: validate, keep the draft; return errors by field id (empty: go on)."""
         ...

@@ -327,13 +327,23 @@ class Context:
     report: Reporter
     earlier: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Facts of the steps that the journal holds as done, by step id."""
+    in_doubt: bool = False
+    """An earlier run began this step and its end is not known."""
     attempt: str = ""
     """Name of this try; handed to ``Fly.run``."""
     on_started: Callable[[Mapping[str, Any]], None] | None = None
 
-    async def run(self, command: Command, *, stdin: bytes | None = None, quiet: bool = False) -> Ended:
-        """Run a command, reporting its lines unless quiet or private."""
-        on_output = None if quiet or command.private else self.report.output
+    async def run(
+        self,
+        command: Command,
+        *,
+        stdin: bytes | None = None,
+        quiet: bool = False,
+        on_output: OnOutput | None = None,
+    ) -> Ended:
+        """Run a command, reporting its lines (or handing them to ``on_output``) unless quiet or private."""
+        if on_output is None and not quiet and not command.private:
+            on_output = self.report.output
         return await self.ports.fly.run(
             command, stdin=stdin, on_output=on_output, attempt=self.attempt, on_started=self.on_started
         )
