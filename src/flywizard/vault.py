@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
-from typing import Any, NoReturn
+import secrets
+from collections.abc import Mapping
+from typing import Any, Literal, NoReturn, Protocol, TypeAlias
 
 MASK = "••••"
 
@@ -32,7 +35,9 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self.__value.encode(), other.__value.encode())
+        return hmac.compare_digest(
+            self.__value.encode("utf-8", "surrogatepass"), other.__value.encode("utf-8", "surrogatepass")
+        )
 
     __hash__ = None  # type: ignore[assignment]  # hashing by value would let a set tell values apart
 
@@ -47,3 +52,200 @@ class Secret:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
         return self
+
+
+VARIABLE = "FLYWIZARD_SECRET_"
+"""Prefix of the environment variables that give values: ``FLYWIZARD_SECRET_OPENAI_API_KEY``."""
+MEMORY = "memory, for this run only"
+
+Reason: TypeAlias = Literal["absent", "locked", "slow", "lies", "refused", "too-long", "broken"]
+Source: TypeAlias = Literal["environment", "keyring", "memory"]
+
+
+class VaultError(Exception):
+    """A place cannot keep or give a value; says why in words, never the value."""
+
+    def __init__(self, reason: Reason, text: str, fix: str = "") -> None:
+        super().__init__(text)
+        self.reason: Reason = reason
+        self.text = text
+        self.fix = fix
+
+
+class Store(Protocol):
+    """A place for values, as :class:`LayeredVault` needs it (the OS keyring's adapter)."""
+
+    def get(self, name: str) -> Secret | None:
+        """Return the value, or None. Raises VaultError."""
+        ...
+
+    def set(self, name: str, value: Secret) -> None:
+        """Keep the value. Raises VaultError."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Forget the value. Raises VaultError."""
+        ...
+
+    def names(self) -> tuple[str, ...]:
+        """Return which names are kept."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Words for the user."""
+        ...
+
+
+class MemoryVault:
+    """Keeps values until the process ends."""
+
+    place = MEMORY
+
+    def __init__(self, values: Mapping[str, Secret] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def get(self, name: str) -> Secret | None:
+        """Return the value, or None."""
+        return self._values.get(name)
+
+    def set(self, name: str, value: Secret) -> None:
+        """Keep the value."""
+        self._values[name] = value
+
+    def delete(self, name: str) -> None:
+        """Forget the value."""
+        self._values.pop(name, None)
+
+    def names(self) -> tuple[str, ...]:
+        """Return which names are kept."""
+        return tuple(sorted(self._values))
+
+
+class EnvironmentVault:
+    """Gives values from ``FLYWIZARD_SECRET_<NAME>``; only reads."""
+
+    place = "the environment"
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._values = {
+            name.removeprefix(VARIABLE): Secret(value)
+            for name, value in environ.items()
+            if name.startswith(VARIABLE) and len(name) > len(VARIABLE)
+        }
+
+    def get(self, name: str) -> Secret | None:
+        """Return the value, or None."""
+        return self._values.get(name)
+
+    def set(self, name: str, value: Secret) -> None:
+        """Refuse.
+
+        Raises:
+            VaultError: always.
+        """
+        raise VaultError("refused", f"`{VARIABLE}{name}` is set outside flywizard and cannot be changed here")
+
+    def delete(self, name: str) -> None:
+        """Do nothing: the variable is the user's."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return which names have a variable."""
+        return tuple(sorted(self._values))
+
+
+class LayeredVault:
+    """The places in their order: environment, OS keyring, memory for this run.
+
+    A keyring that fails is never replaced by memory on its own: ``set`` raises, the front offers
+    :meth:`use_memory` or to stop.
+    """
+
+    def __init__(
+        self, environment: EnvironmentVault, keyring: Store | None, refused: VaultError | None = None
+    ) -> None:
+        """Take the places; ``refused`` says why there is no keyring."""
+        self._environment = environment
+        self._keyring = keyring
+        self._memory = MemoryVault()
+        self.refused = refused
+        """Why values are not kept beyond this run; None: they are."""
+
+    @property
+    def lasting(self) -> bool:
+        """Tell whether values outlive this run."""
+        return self._keyring is not None
+
+    @property
+    def place(self) -> str:
+        """Where new values are kept."""
+        return MEMORY if self._keyring is None else self._keyring.place
+
+    def use_memory(self, why: VaultError | None = None) -> None:
+        """Keep values in memory from now on, as the user chose."""
+        self._keyring = None
+        self.refused = why or self.refused
+
+    def source(self, name: str) -> Source | None:
+        """Tell where the value of ``name`` would come from. Raises VaultError."""
+        if self._environment.get(name) is not None:
+            return "environment"
+        if self._memory.get(name) is not None:
+            return "memory"
+        if self._keyring is not None and self._keyring.get(name) is not None:
+            return "keyring"
+        return None
+
+    def get(self, name: str) -> Secret | None:
+        """Return the value, or None; the environment wins.
+
+        Raises:
+            VaultError: the keyring cannot be asked.
+        """
+        for store in (self._environment, self._memory, self._keyring):
+            if store is not None and (value := store.get(name)) is not None:
+                return value
+        return None
+
+    def set(self, name: str, value: Secret) -> None:
+        """Keep the value.
+
+        Raises:
+            VaultError: the keyring failed; nothing is kept.
+        """
+        if self._keyring is None:
+            self._memory.set(name, value)
+        else:
+            self._keyring.set(name, value)
+            self._memory.delete(name)
+
+    def delete(self, name: str) -> None:
+        """Forget the value everywhere but in the environment. Raises VaultError."""
+        self._memory.delete(name)
+        if self._keyring is not None:
+            self._keyring.delete(name)
+
+    def names(self) -> tuple[str, ...]:
+        """Return all names with a value."""
+        kept = self._keyring.names() if self._keyring is not None else ()
+        return tuple(sorted({*self._environment.names(), *self._memory.names(), *kept}))
+
+
+FINGERPRINT_KEY = ".fingerprint-key"
+"""The entry that holds the key; no environment name can be called so."""
+
+
+def fingerprint(vault: Store | LayeredVault, name: str, value: Secret) -> str:
+    """Return 32 hex digits by which a later run can tell whether ``value`` is the one of before.
+
+    An HMAC under a random key that only the vault holds, so the digits can be written to disk.
+
+    Raises:
+        VaultError: the key cannot be read or kept.
+    """
+    key = vault.get(FINGERPRINT_KEY)
+    if key is None:
+        key = Secret(secrets.token_hex(32))
+        vault.set(FINGERPRINT_KEY, key)
+    message = f"{name}\0{value.reveal()}".encode("utf-8", "surrogatepass")
+    return hmac.new(bytes.fromhex(key.reveal()), message, hashlib.sha256).hexdigest()[:32]
