@@ -9,6 +9,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,20 +190,30 @@ def write_private(path: Path, text: str) -> None:
         raise StateError(error.errno or 0, error.strerror or "cannot be written", path) from error
 
 
-def replace_file(path: Path, data: bytes, mode: int) -> None:
+def replace_file(path: Path, data: bytes, mode: int | None, owner: tuple[int, int] | None = None) -> None:
     """Write ``data`` to a temporary file beside ``path``, fsync it, rename it over ``path``, fsync the folder.
+
+    Args:
+        path: the file; a symbolic link in its place would be replaced, so resolve it first.
+        data: its whole content.
+        mode: permission bits; None: what the umask gives a new file.
+        owner: (uid, gid) to keep where the system lets us.
 
     Raises:
         OSError: the old file is intact, and the temporary one is gone.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o600)
+    descriptor = os.open(temporary, flags, 0o666 if mode is None else 0o600)
     try:
         try:
             write_all(descriptor, data)
-            if POSIX:
-                os.fchmod(descriptor, mode)
+            if sys.platform != "win32":
+                if owner is not None:
+                    with suppress(PermissionError):
+                        os.fchown(descriptor, *owner)
+                if mode is not None:
+                    os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
