@@ -1,0 +1,376 @@
+"""Owns the Textual app: which screen is shown, the run and its events, signals, the way out and the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import ClassVar, TypeVar
+
+from textual import work
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from flywizard.events import Event, Outcome, StepOutput
+from flywizard.fronts import Page, RailItem, Wizard
+from flywizard.tui.logbook import LogBook
+from flywizard.tui.look import ANSI_VARIABLES, themes
+from flywizard.tui.screens.frame import HEIGHTS, WIDTHS, Frame
+from flywizard.tui.screens.home import HomeScreen
+from flywizard.tui.state import RunState, reduce
+from flywizard.tui.workarounds import QuietCrash
+
+T = TypeVar("T")
+EXIT_BY_OUTCOME: dict[Outcome | None, int] = {
+    None: 0,
+    "done": 0,
+    "nothing-to-do": 0,
+    "failed": 1,
+    "interrupted": 130,
+}
+INTERRUPTED = 130
+STOP_LIMIT = 3.0
+"""Seconds that a forced or signalled stop may take before the terminal is given back."""
+
+
+def wall_clock() -> str:
+    """Return the local time as ``14:02:11``."""
+    return time.strftime("%H:%M:%S")
+
+
+class FlywizardApp(QuietCrash[int]):
+    """The wizard in a terminal."""
+
+    TITLE = "flywizard"
+    CSS_PATH = "flywizard.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "help", "Help", show=False, id="help"),
+        Binding("ctrl+l", "show_log_path", "Where the log is", show=False, id="log-path"),
+        Binding("ctrl+c", "interrupt", "Stop", show=False, priority=True, id="interrupt"),
+        Binding("ctrl+q", "leave", "Quit", show=False, priority=True, id="leave"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, id="suspend"),
+    ]
+
+    def __init__(
+        self,
+        wizard: Wizard,
+        start: Page | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], str] = wall_clock,
+        on_crash: Callable[[str], str] = lambda report: report,
+        theme: str = "flywizard",
+    ) -> None:
+        super().__init__()
+        self.wizard = wizard
+        self.clock = clock
+        self.wall = wall
+        self.on_crash = on_crash
+        self.state = RunState()
+        self.book = LogBook()
+        self._start = start
+        self._forcing = False
+        for own in themes():
+            self.register_theme(own)
+        self.theme = theme
+
+    # -- screens
+
+    def get_default_screen(self) -> Screen[None]:
+        """Return the first screen; one pushed later would cost a second layout."""
+        return HomeScreen() if self._start is None else self._make(self._start)
+
+    def _make(self, page: Page | None) -> Frame:
+        match page:
+            case None:
+                return HomeScreen()
+            case "review":
+                from flywizard.tui.screens.review import ReviewScreen
+
+                return ReviewScreen()
+            case "deploy":
+                from flywizard.tui.screens.deploy import DeployScreen
+
+                return DeployScreen()
+            case "done":
+                from flywizard.tui.screens.done import DoneScreen
+
+                return DoneScreen()
+            case _:
+                from flywizard.tui.screens.form import FormScreen
+
+                return FormScreen(page)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Return our colours for themes that do not name them."""
+        return ANSI_VARIABLES
+
+    def on_mount(self) -> None:
+        """Listen to signals; begin at once when the start is a run."""
+        self._listen()
+        if self._start == "deploy":
+            self.deploy(resume=True)
+
+    def show(self, page: Page | None) -> None:
+        """Show a page, or Home."""
+        from flywizard.tui.screens.form import FormScreen
+
+        screen = self.screen
+        if isinstance(screen, FormScreen) and page is not None and page not in ("review", "deploy", "done"):
+            screen.go(page)
+            return
+        self.switch_screen(self._make(page))
+
+    def rail(self, page: Page | None) -> Sequence[RailItem]:
+        """Return the rail; a run that stopped marks its line."""
+        items = list(self.wizard.rail(page))
+        if page == "deploy" and self.state.ended is not None and self.state.outcome == "failed":
+            items = [replace(i, state="failed") if i.page == "deploy" else i for i in items]
+        return items
+
+    @work(group="navigate", exclusive=True, description="act on a line of Home")
+    async def choose(self, item: str) -> None:
+        """Act on a line of Home and show where it leads."""
+        page = await self.wizard.choose(item)
+        if page == "deploy":
+            self.deploy(resume=True)
+        else:
+            self.call_later(self.show, page)
+
+    # -- the run
+
+    def deploy(self, *, resume: bool) -> None:
+        """Begin or go on with the run, and show it."""
+        from flywizard.tui.screens.deploy import DeployScreen
+
+        if self.state.running:
+            return
+        self.state = RunState(started=self.clock())
+        self.book.clear()
+        if isinstance(self.screen, DeployScreen):
+            self.screen.redraw()
+        else:
+            self.call_later(self.show, "deploy")
+        self._run_engine(resume)
+
+    @work(group="engine", exclusive=True, description="apply the plan")
+    async def _run_engine(self, resume: bool) -> None:
+        outcome = await self.wizard.run(self.sink, resume=resume)
+        if self.state.ended is None:
+            self.state = replace(self.state, ended=self.clock(), outcome=outcome)
+        if outcome in ("done", "nothing-to-do"):
+            self.call_later(self._finished)
+
+    def _finished(self) -> None:
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.show("done")
+
+    def sink(self, event: Event) -> None:
+        """Take one event of the run: lines into the book, all else into the state."""
+        if isinstance(event, StepOutput):
+            self.book.add(event, self.wall())
+        else:
+            self.state = reduce(self.state, event, self.clock())
+
+    async def with_terminal(self, run: Callable[[], Awaitable[T]]) -> T:
+        """Run something that needs the terminal for itself, and come back to the screen."""
+        with self._suspended():
+            return await run()
+
+    @contextlib.contextmanager
+    def _suspended(self) -> Iterable[None]:  # type: ignore[misc]  # contextmanager wants an Iterator
+        from textual.app import SuspendNotSupported
+
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(SuspendNotSupported):
+                stack.enter_context(self.suspend())
+            yield
+        self.refresh(layout=True)
+
+    # -- the ways out
+
+    def finish(self, code: int | None = None) -> None:
+        """Leave with ``code``, or with the code of the last run's outcome."""
+        self.exit(EXIT_BY_OUTCOME[self.state.outcome] if code is None else code)
+
+    def action_interrupt(self) -> None:
+        """Ctrl+C: ask; while the question is open, force."""
+        from flywizard.tui.screens.dialogs import Conversation, Leave
+
+        if isinstance(self.screen, Conversation | Leave):
+            self._force()
+        elif self.state.running:
+            self._converse()
+        else:
+            self._ask_leave(INTERRUPTED)
+
+    def action_leave(self) -> None:
+        """ctrl+q: during a run the conversation of Ctrl+C, else a question where something could be lost."""
+        from flywizard.tui.screens.dialogs import Conversation, Leave
+
+        if isinstance(self.screen, Conversation | Leave):
+            return
+        if self.state.running:
+            self._converse()
+        elif self.state.ended is not None or isinstance(self.screen, HomeScreen):
+            self.finish()
+        else:
+            self._ask_leave(0)
+
+    async def action_quit(self) -> None:
+        """Quit, as the palette calls it."""
+        self.action_leave()
+
+    @work(group="converse", exclusive=True, description="ask how to stop")
+    async def _converse(self) -> None:
+        from flywizard.tui.screens.dialogs import Conversation
+
+        running = [s.info.title for s in self.state.steps if s.status in ("running", "waiting")]
+        kind = await self.push_screen_wait(Conversation(running))
+        if kind is None or kind == "keep" or not self.state.running:
+            return
+        await self.wizard.stop(kind)
+        if kind == "leave":
+            self.exit(INTERRUPTED)
+
+    @work(group="converse", exclusive=True, description="ask before leaving")
+    async def _ask_leave(self, code: int) -> None:
+        from flywizard.tui.screens.dialogs import Leave
+
+        ended = self.state.ended is not None
+        text = (
+            "What was created stands; `flywizard resume` goes on from there."
+            if ended
+            else "Nothing has been changed. Your answers so far are kept; secrets stay where they are."
+        )
+        if await self.push_screen_wait(Leave(text)):
+            self.finish(code if not ended or code else None)
+
+    def _force(self) -> None:
+        if not self._forcing:
+            self._forcing = True
+            self._stop_and_exit("now", INTERRUPTED)
+
+    @work(group="exit", description="stop and leave")
+    async def _stop_and_exit(self, kind: str, code: int) -> None:
+        """Tell the wizard, wait a moment, give the terminal back."""
+        with contextlib.suppress(TimeoutError):
+            if self.state.running:
+                await asyncio.wait_for(self.wizard.stop("leave" if kind == "leave" else "now"), STOP_LIMIT)
+        self.exit(code)
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        ways: list[tuple[str, Callable[[], None]]] = [
+            ("SIGTERM", lambda: self._signalled(143)),
+            ("SIGHUP", lambda: self._signalled(129)),
+            ("SIGINT", self.action_interrupt),
+        ]
+        for name, handler in ways:
+            number = getattr(signal, name, None)
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                if number is not None:
+                    loop.add_signal_handler(number, handler)
+
+    def _signalled(self, code: int) -> None:
+        if not self._forcing:
+            self._forcing = True
+            self._stop_and_exit("leave", code)
+
+    # -- help
+
+    def action_help(self) -> None:
+        """Show all keys."""
+        from flywizard.tui.screens.dialogs import Dialog, Reader
+        from flywizard.tui.keys import HELP
+
+        if not isinstance(self.screen, Dialog):
+            self.push_screen(Reader("Keys", HELP, colouring="plain"))
+
+    def action_show_log_path(self) -> None:
+        """Show where the full log of the run is."""
+        from flywizard.tui.screens.dialogs import Dialog, Reader
+
+        if not isinstance(self.screen, Dialog):
+            path = self.wizard.log_path()
+            self.push_screen(
+                Reader(
+                    "The full log of the run", [path, "", "Secrets are masked in it; only you can read it."]
+                )
+            )
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Return the palette's commands; each has a key of its own as well, save the themes."""
+        yield SystemCommand("Help: all keys (F1)", "Show every key", self.action_help)
+        yield SystemCommand(
+            "Where is the log? (ctrl+l)", "Show the path of the full log", self.action_show_log_path
+        )
+        yield SystemCommand("Quit (ctrl+q)", "Leave; a run asks first", self.action_leave)
+        if isinstance(screen, Frame):
+            for key, words, action in screen.keys():
+                if action.startswith("screen."):
+                    yield SystemCommand(
+                        f"{words[:1].upper()}{words[1:]} ({key})",
+                        "On this screen",
+                        lambda action=action: self.call_later(self.run_action, action, screen),
+                    )
+        for name, words in (
+            ("flywizard", "dark"),
+            ("flywizard-light", "light"),
+            ("ansi-dark", "the terminal's own colours, dark"),
+            ("ansi-light", "the terminal's own colours, light"),
+        ):
+            yield SystemCommand(f"Colours: {words}", "Change the theme", lambda name=name: self._use(name))
+
+    def _use(self, theme: str) -> None:
+        self.theme = theme
+
+
+def run_app(
+    wizard: Wizard,
+    start: Page | None = None,
+    *,
+    mouse: bool = True,
+    on_crash: Callable[[str], str] = lambda report: report,
+    theme: str = "flywizard",
+) -> int:
+    """Show the wizard until the user leaves; return the exit code of the contract.
+
+    ``on_crash`` takes a crash report without local variables, keeps it, and returns the redacted text to print.
+    After a finished run the summary is written to stdout, after a stopped one what to do next to stderr.
+    """
+    app = FlywizardApp(wizard, start, on_crash=on_crash, theme=theme)
+
+    async def show() -> int:
+        try:
+            value = await app.run_async(mouse=mouse)
+        finally:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(wizard.close(), STOP_LIMIT)
+        return value if isinstance(value, int) else app.return_code or 0
+
+    code = asyncio.run(show())
+    with contextlib.suppress(OSError):
+        _say_goodbye(app, code)
+    return code
+
+
+def _say_goodbye(app: FlywizardApp, code: int) -> None:
+    state, wizard = app.state, app.wizard
+    if code == 0 and state.outcome in ("done", "nothing-to-do"):
+        sys.stdout.write("\n".join(wizard.summary().lines()) + "\n")
+        sys.stdout.flush()
+    elif state.started is not None and code != 0:
+        lines = [f"stopped: {state.problem.what}"] if state.problem else ["stopped before the end"]
+        lines += ["", "hint: go on with `flywizard resume`", f"hint: the full log is `{wizard.log_path()}`"]
+        sys.stderr.write("\n".join(lines) + "\n")
+        sys.stderr.flush()
