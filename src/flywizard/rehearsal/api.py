@@ -161,7 +161,8 @@ class Api:
                 return answer({"error": "rate limit exceeded"}, 429, {"retry-after": "2"})
             case _:
                 text = _TEXTS.get(status, "simulated fault")
-                return answer({"error": text, "errors": {"detail": text}}, status)
+                code = {"status": "forbidden"} if status == 403 else {}
+                return answer({"error": text, "errors": {"detail": text}} | code, status)
 
     def _after(self, fault: str, response: Response) -> Response:
         if fault in AFTER:

@@ -31,7 +31,7 @@ def _open_session(call: Call) -> Response:
     world = call.api.world
     key = world.new_id("session", 16)
     world.sessions[key] = {"at": call.now}
-    return answer({"id": key, "auth_url": f"https://fly.io/app/auth/cli/{key}"}, 201)
+    return answer({"id": key, "auth_url": f"https://fly.io/app/auth/cli/{key}", "pkce": False}, 201)
 
 
 def _poll_session(call: Call) -> Response:

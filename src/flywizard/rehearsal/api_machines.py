@@ -107,7 +107,6 @@ def _update(call: Call) -> Response:
     will = fate(call, config, machine.app)
     machines.update(api.world, machine, body, call.now, api.clock.speed, will)
     shown = _view(call, machine)
-    del shown["checks"]
     if machine.lease is not None and machines.lease_of(machine, call.now):
         shown["nonce"] = machine.lease["nonce"]
     return answer(shown | {"state": "replacing"})

@@ -341,7 +341,7 @@ def _run_crashing(machine: Machine, up: float, lasts: float) -> float:
         at += lasts
         machine.events.append(_exit(machine, at, 1, requested=False, restarting=True, count=count))
         machine.phases.append([at, "stopped"])
-        at += lasts / 2
+        at += 2 * lasts
     return up
 
 
