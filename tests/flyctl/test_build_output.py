@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.flyctl_recordings import ended, lines, names, recording
 
 from flywizard.flyctl.build_output import BuildReader
 from flywizard.flyctl.failures import build_failure, deploy_failure
 from flywizard.flyctl.verdict import reading
+from tests.support.flyctl_recordings import ended, lines, names, recording
 
 ORDER = ["waiting", "building", "pushing", "pushed"]
 CODES = {
@@ -148,6 +148,21 @@ def test_the_groups_of_a_row_are_named() -> None:
     )
     assert found is not None
     assert found[1] == {"path": "migrations"}
+
+
+def test_raw_json_is_turned_into_lines_for_people() -> None:
+    reader = BuildReader()
+    said: list[str] = []
+    for _, line in lines("build_depot_rawjson_run_fails"):
+        reader.feed(line)
+        said += reader.said
+    assert not any(line.startswith("{") for line in said)
+    assert "[2/6] WORKDIR /app (cached)" in said
+    assert said.index("[internal] load build definition from Dockerfile") < said.index(REASON)
+    assert len([line for line in said if line.startswith("ERROR: process")]) == 1
+    assert said[-1].startswith("Error: failed to fetch an image")
+    reader.feed("#4 [1/5] FROM python")
+    assert reader.said == ("#4 [1/5] FROM python",)
 
 
 def test_torn_json_and_bad_base64_are_survived() -> None:

@@ -7,9 +7,9 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.flyctl_recordings import names, stdout
 
 from flywizard.flyctl import decode
+from tests.support.flyctl_recordings import names, stdout
 
 
 def test_version() -> None:

@@ -7,11 +7,11 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.flyctl_recordings import ended, lines, names, recording
 
 from flywizard.flyctl.deploy_output import PHASES, DeployReader
 from flywizard.flyctl.failures import deploy_failure
 from flywizard.flyctl.verdict import reading
+from tests.support.flyctl_recordings import ended, lines, names, recording
 
 CODES = {
     "deploy_again_crash_app_only": "crash",

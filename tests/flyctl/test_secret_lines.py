@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.support.flyctl_recordings import recording
 
 from flywizard.flyctl.secret_lines import (
     BadLineError,
@@ -17,6 +16,7 @@ from flywizard.flyctl.secret_lines import (
     parse_import,
     plan_secret_writes,
 )
+from tests.support.flyctl_recordings import recording
 
 NASTY = st.text(alphabet=st.sampled_from("\"'#\\=\n\r\t ax$`\u2028\x85é🔑"), max_size=12)
 VALUES = st.one_of(NASTY, st.text(max_size=30))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.flyctl_recordings import ended, stderr
 
 from flywizard.flyctl.verdict import cross_reason, error_text, reading
 from flywizard.ports import Doubt, Ended
+from tests.support.flyctl_recordings import ended, stderr
 
 NAME = "Name has already been taken"
 

@@ -78,6 +78,19 @@ def test_every_id_that_the_code_raises_exists() -> None:
     assert {i: p for i, p in raised.items() if i not in known} == {}
 
 
+def test_what_is_to_be_edited_exists() -> None:
+    from flywizard.answers import BY_ID
+    from flywizard.fronts import PAGES
+
+    edits = {
+        r.action.removeprefix("edit:")
+        for rule in all_rules()
+        for r in rule.remedies
+        if r.action.startswith("edit:")
+    }
+    assert edits <= BY_ID.keys() | set(PAGES)
+
+
 def test_facts_and_named_groups_fill_the_sentences() -> None:
     found = diagnose(
         "database",

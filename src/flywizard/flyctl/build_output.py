@@ -48,6 +48,7 @@ class _Step:
     completed: bool = False
     cached: bool = False
     error: str = ""
+    shown: bool = False
     log: list[str] = field(default_factory=list)
 
 
@@ -59,6 +60,8 @@ class BuildReader:
         self.image: str = ""
         """The pushed reference, once flyctl has named it."""
         self.size: str = ""
+        self.said: tuple[str, ...] = ()
+        """What the last line says to a reader; raw JSON decoded, so it has to be masked and cleaned again."""
         self._steps: dict[str, _Step] = {}
         self._done = 0
         self._exact = False
@@ -72,9 +75,11 @@ class BuildReader:
     def feed(self, line: str) -> BuildProgress | None:
         """Take one line; return the new state of progress when it changed."""
         before = self.progress
+        self.said = ()
         if line.startswith('{"') and self._raw(line):
             self._to("building")
         else:
+            self.said = (line,)
             for part in plain(line).split("\n"):
                 self._line(part)
         after = self.progress
@@ -151,7 +156,9 @@ class BuildReader:
         for log in _dicts(update, "logs"):
             step = self._steps.get(str(log.get("vertex")))
             if step is not None:
-                _keep(step.log, _decoded(log.get("data")))
+                lines = _decoded(log.get("data"))
+                self.said += tuple(lines)
+                _keep(step.log, lines)
         for status in _dicts(update, "statuses"):
             if str(status.get("id", "")).startswith("pushing "):
                 self._to("pushing")
@@ -162,6 +169,11 @@ class BuildReader:
     def _vertex(self, vertex: Mapping[str, Any]) -> None:
         name = str(vertex.get("name") or "")
         step = self._step(str(vertex.get("digest")), name)
+        if vertex.get("started") and not step.shown:
+            step.shown = True
+            self.said += (f"{name} (cached)" if vertex.get("cached") else name,)
+        if vertex.get("error") and not step.error:
+            self.said += (f"ERROR: {plain(str(vertex['error']))}",)
         step.completed = bool(vertex.get("completed"))
         step.running = bool(vertex.get("started")) and not step.completed
         step.cached = bool(vertex.get("cached")) or step.cached
