@@ -79,7 +79,7 @@ def _create(call: Call) -> Response:
         text = "could not reserve resource for machine: insufficient memory available to fulfill request"
         raise RefusalError(422, text, "insufficient_capacity")
     _require_image(call, str(config["image"]))
-    will = fate(call, config, app.name)
+    will = Fate() if body.get("skip_launch") else fate(call, config, app.name)
     machine = machines.create(api.world, app.name, body, call.now, api.clock.speed, will, call.who.email)
     shown = _view(call, machine)
     del shown["checks"]
@@ -104,7 +104,7 @@ def _update(call: Call) -> Response:
         raise RefusalError(404, "machine not found")
     config = body.get("config") or machine.config
     _require_image(call, str(config.get("image", "")))
-    will = fate(call, config, machine.app)
+    will = Fate() if body.get("skip_launch") else fate(call, config, machine.app)
     machines.update(api.world, machine, body, call.now, api.clock.speed, will)
     shown = _view(call, machine)
     if machine.lease is not None and machines.lease_of(machine, call.now):
