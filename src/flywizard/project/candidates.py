@@ -47,7 +47,11 @@ def roots_of(survey: Survey, context: str, dockerfile: str | None) -> tuple[str,
             *sources, target = copy.words() or ("",)
             for source in sources:
                 folder = join(context, source.rstrip("/") or ".")
-                if folder and survey.tree.is_folder(folder) and target.rstrip("/") in {".", "", "/app", "/code", "/srv"}:
+                if (
+                    folder
+                    and survey.tree.is_folder(folder)
+                    and target.rstrip("/") in {".", "", "/app", "/code", "/srv"}
+                ):
                     out.append(folder)
     src = join(context, "src")
     if src and survey.tree.is_folder(src):
@@ -73,29 +77,72 @@ def collect(survey: Survey) -> list[Candidate]:
         for group, text in config.processes.items():
             serves = group in config.service_groups or len(config.processes) == 1
             start = commands.parse(text) if text else _image_start(survey, dockerfile)
-            out.append(_with_entry(survey, Candidate(
-                "fly", start, Evidence(config.path, config.line("processes", group), f"process group `{group}`"),
-                context, dockerfile, image, None, None, config.path, group, None, port[0] if port and serves else None,
-            )))
+            out.append(
+                _with_entry(
+                    survey,
+                    Candidate(
+                        "fly",
+                        start,
+                        Evidence(config.path, config.line("processes", group), f"process group `{group}`"),
+                        context,
+                        dockerfile,
+                        image,
+                        None,
+                        None,
+                        config.path,
+                        group,
+                        None,
+                        port[0] if port and serves else None,
+                    ),
+                )
+            )
         if not config.processes:
-            out.append(_with_entry(survey, Candidate(
-                "fly", _image_start(survey, dockerfile), Evidence(config.path, config.line("app"), f"Fly app `{config.app}`"),
-                context, dockerfile, image, None, None, config.path, None, None, port[0] if port else None,
-            )))
+            out.append(
+                _with_entry(
+                    survey,
+                    Candidate(
+                        "fly",
+                        _image_start(survey, dockerfile),
+                        Evidence(config.path, config.line("app"), f"Fly app `{config.app}`"),
+                        context,
+                        dockerfile,
+                        image,
+                        None,
+                        None,
+                        config.path,
+                        None,
+                        None,
+                        port[0] if port else None,
+                    ),
+                )
+            )
     for service in survey.compose_services():
         if service.context is None and (service.image is None or INFRASTRUCTURE.search(service.image)):
             continue
-        if ONE_SHOT.search(service.name) or service.image and re.match(r"(node|python|bun|oven/bun):", service.image):
+        if ONE_SHOT.search(service.name) or (
+            service.image and re.match(r"(node|python|bun|oven/bun):", service.image)
+        ):
             continue
         start = commands.parse(service.command) if service.command else None
         line = service.command_line if service.command else service.line
         if service.dockerfile:
             used.add(service.dockerfile)
-        out.append(_with_entry(survey, Candidate(
-            "compose", start, Evidence(service.file, line, f"compose service `{service.name}`"),
-            service.context, service.dockerfile, None if service.context else service.image, service.target,
-            service.name, port=service.ports[0][0] if service.ports else None,
-        )))
+        out.append(
+            _with_entry(
+                survey,
+                Candidate(
+                    "compose",
+                    start,
+                    Evidence(service.file, line, f"compose service `{service.name}`"),
+                    service.context,
+                    service.dockerfile,
+                    None if service.context else service.image,
+                    service.target,
+                    service.name,
+                    port=service.ports[0][0] if service.ports else None,
+                ),
+            )
+        )
     for path, dockerfile_ in survey.dockerfiles.items():
         context = _context_for(survey, path)
         out.append(_with_entry(survey, _of_image(path, dockerfile_, context)))
@@ -106,7 +153,7 @@ def collect(survey: Survey) -> list[Candidate]:
 def _context_for(survey: Survey, path: str) -> str:
     for service in survey.compose_services():
         if service.dockerfile == path and service.context:
-            return service.context
+            return str(service.context)
     return path.rsplit("/", 1)[0] if "/" in path else "."
 
 
@@ -121,8 +168,12 @@ def _of_image(path: str, dockerfile: Dockerfile, context: str) -> Candidate:
     line = found[1].line if found else dockerfile.final.line if dockerfile.final else 1
     exposed = dockerfile.exposed()
     return Candidate(
-        "dockerfile", found[0] if found else None, Evidence(path, line, "start command of the image"),
-        context, path, port=exposed[-1][0] if exposed else None,
+        "dockerfile",
+        found[0] if found else None,
+        Evidence(path, line, "start command of the image"),
+        context,
+        path,
+        port=exposed[-1][0] if exposed else None,
     )
 
 

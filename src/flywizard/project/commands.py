@@ -55,11 +55,17 @@ def parse(command: str | Sequence[str]) -> Start:
         words = shlex.split(text)
     except ValueError:
         return Start(text, "other")
-    if len(words) >= 3 and words[0].rsplit("/", 1)[-1] in {"sh", "bash", "ash"} and words[1] in {"-c", "-ec", "-lc"}:
+    if (
+        len(words) >= 3
+        and words[0].rsplit("/", 1)[-1] in {"sh", "bash", "ash"}
+        and words[1] in {"-c", "-ec", "-lc"}
+    ):
         last = re.split(r"&&|;", words[2])[-1].strip()
         inner = parse(last.removeprefix("exec "))
         return Start(text, **{n: getattr(inner, n) for n in inner.__slots__ if n != "text"})
-    while words and (words[0] in {"exec", "env", "tini", "dumb-init", "--"} or re.match(r"^[A-Z_]+=", words[0])):
+    while words and (
+        words[0] in {"exec", "env", "tini", "dumb-init", "--"} or re.match(r"^[A-Z_]+=", words[0])
+    ):
         words = words[1:]
     if words[:2] in (["uv", "run"], ["poetry", "run"], ["pipenv", "run"], ["pdm", "run"]):
         words = words[2:]
@@ -71,7 +77,12 @@ def parse(command: str | Sequence[str]) -> Start:
     rest = words[1:]
     if program.startswith("python") and rest[:1] == ["-u"]:
         rest = rest[1:]
-    if program.startswith("python") and len(rest) >= 2 and rest[0] == "-m" and rest[1] in {*SERVERS, "fastapi", "celery"}:
+    if (
+        program.startswith("python")
+        and len(rest) >= 2
+        and rest[0] == "-m"
+        and rest[1] in {*SERVERS, "fastapi", "celery"}
+    ):
         program, rest = rest[1], rest[2:]
     host, port, port_text = _listen(rest)
     development = "--reload" in rest or rest[:1] == ["dev"] or rest[:2] == ["run", "dev"]
@@ -83,14 +94,40 @@ def parse(command: str | Sequence[str]) -> Start:
         return Start(text, "asgi", application, module, host, port, port_text, program, development)
     if program == "fastapi":
         script = next((w for w in rest[1:] if not w.startswith("-") and w.endswith(".py")), None)
-        return Start(text, "asgi", None, script, host or "0.0.0.0", port or (None if port_text else 8000), port_text, program, development)  # noqa: S104
+        return Start(
+            text,
+            "asgi",
+            None,
+            script,
+            host or "0.0.0.0",  # noqa: S104
+            port or (None if port_text else 8000),
+            port_text,
+            program,
+            development,
+        )
     if program.startswith("python"):
         if rest[:1] == ["-m"] and len(rest) > 1:
             return Start(text, "python", None, rest[1], host, port, port_text, program)
         script = next((w for w in rest if w.endswith(".py")), None)
         return Start(text, "python", None, script, host, port, port_text, program)
     if program in {"celery", "arq", "faststream", "faust", "dramatiq", "rq"}:
-        return Start(text, "celery", None, next((w for w in rest if re.match(r"^[A-Za-z_][\w.]*([.:]\w+)?$", w) and w not in {"run", "worker", "beat"}), None), None, None, None, program)
+        return Start(
+            text,
+            "celery",
+            None,
+            next(
+                (
+                    w
+                    for w in rest
+                    if re.match(r"^[A-Za-z_][\w.]*([.:]\w+)?$", w) and w not in {"run", "worker", "beat"}
+                ),
+                None,
+            ),
+            None,
+            None,
+            None,
+            program,
+        )
     if program in {"node", "npm", "npx", "yarn", "pnpm", "bun", "next"}:
         return Start(text, "node", None, None, host, port, port_text, program, development)
     return Start(text, "other", None, None, host, port, port_text, program, development)

@@ -54,7 +54,7 @@ class ComposeFile:
     """The line of the first template marker."""
 
 
-class _TooLarge(Exception):
+class _TooLargeError(Exception):
     pass
 
 
@@ -73,7 +73,7 @@ def read(path: str, text: str) -> ComposeFile:
     lines: dict[tuple[str, ...], int] = {}
     try:
         data = _plain(node, (), lines, [MAX_NODES], 0)
-    except _TooLarge:
+    except _TooLargeError:
         return ComposeFile(path, error="too many or too deep values", template=template)
     if not isinstance(data, dict):
         return ComposeFile(path, error=None if data is None else "no table of services", template=template)
@@ -81,16 +81,20 @@ def read(path: str, text: str) -> ComposeFile:
     if not isinstance(services, dict):
         return ComposeFile(path, template=template)
     base = str(PurePosixPath(path).parent)
-    found = [_service(path, base, name, body, lines) for name, body in services.items() if isinstance(body, dict)]
+    found = [
+        _service(path, base, name, body, lines) for name, body in services.items() if isinstance(body, dict)
+    ]
     return ComposeFile(path, tuple(found), template=template)
 
 
-def _plain(node: Any, key: tuple[str, ...], lines: dict[tuple[str, ...], int], budget: list[int], depth: int) -> Any:
+def _plain(
+    node: Any, key: tuple[str, ...], lines: dict[tuple[str, ...], int], budget: list[int], depth: int
+) -> Any:
     import yaml
 
     budget[0] -= 1
     if budget[0] < 0 or depth > 40:
-        raise _TooLarge
+        raise _TooLargeError
     match node:
         case yaml.MappingNode():
             out: dict[str, Any] = {}

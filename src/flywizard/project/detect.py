@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from flywizard.project import detect_data, nextjs, survey as surveys
+from flywizard.project import detect_data, dotenv_names, nextjs
+from flywizard.project import survey as surveys
 from flywizard.project.candidates import Candidate, collect, roots_of
 from flywizard.project.compose import join
 from flywizard.project.detect_api import api_service
 from flywizard.project.detect_worker import worker_services
-from flywizard.project.model import Evidence, Findings, Objection, Question, Service
+from flywizard.project.model import Evidence, Findings, Objection, Question, Role, Service
 from flywizard.project.survey import Survey
 from flywizard.project.tree import Tree, scan
 
@@ -23,7 +25,11 @@ def inspect(root: Path, answers: Mapping[str, str] | None = None) -> Findings:
     except OSError:
         return Findings(
             "unsupported",
-            problems=(Objection("C-00", True, "There is no such folder.", "Start flywizard in the root of a repository."),),
+            problems=(
+                Objection(
+                    "C-00", True, "There is no such folder.", "Start flywizard in the root of a repository."
+                ),
+            ),
         )
     return detect(tree, answers)
 
@@ -40,8 +46,6 @@ def detect(tree: Tree, answers: Mapping[str, str] | None = None) -> Findings:
     survey = surveys.read(tree)
     findings = findings_of(survey, answers or {})
     problems = preflight.objections(survey, findings)
-    from dataclasses import replace
-
     unread = [f"`{path}`: {reason}" for path, reason in sorted(tree.unreadable.items())]
     return replace(findings, problems=tuple(problems), skipped=(*findings.skipped, *unread))
 
@@ -54,7 +58,7 @@ def findings_of(survey: Survey, answers: Mapping[str, str]) -> Findings:
     workers = worker_services(survey, candidates, api, answers, questions)
     web = _web(survey, candidates, answers, questions)
     services = tuple(s for s in (api, *workers, web) if s is not None)
-    services += _prebuilt(candidates, services)
+    services = _with_images(candidates, services)
     reached = {s.name: _files_of(survey, s) for s in services if s.language == "python"}
     env = detect_data.environment(survey, services, reached)
     database = detect_data.database(survey, services, reached, env, answers, questions)
@@ -70,8 +74,8 @@ def findings_of(survey: Survey, answers: Mapping[str, str]) -> Findings:
         questions=tuple(questions),
         compose_files=tuple(f.path for f in survey.compose),
         fly_configs=tuple(survey.fly),
-        env_files=tuple(p for p in survey.env_names if p.rsplit("/", 1)[-1] in surveys.dotenv_names.REAL),
-        env_examples=tuple(p for p in survey.env_names if p.rsplit("/", 1)[-1] in surveys.dotenv_names.EXAMPLES),
+        env_files=tuple(p for p in survey.env_names if p.rsplit("/", 1)[-1] in dotenv_names.REAL),
+        env_examples=tuple(p for p in survey.env_names if p.rsplit("/", 1)[-1] in dotenv_names.EXAMPLES),
         skipped=tree.skipped,
     )
 
@@ -103,7 +107,9 @@ def _web(
     folder = next(iter(folders)) if len(folders) == 1 else answers.get("service.web", "")
     if folder not in folders:
         places = tuple(Evidence(p.path, p.line("next"), p.framework or "") for p in folders.values())
-        questions.append(Question("service.web", "Which of these is the web frontend?", (*sorted(folders), "none"), places))
+        questions.append(
+            Question("service.web", "Which of these is the web frontend?", (*sorted(folders), "none"), places)
+        )
         return None
     package = folders[folder]
     return _web_service(survey, folder, package, [c for c in candidates if c.context == folder])
@@ -112,7 +118,13 @@ def _web(
 def _web_service(survey: Survey, folder: str, package: nextjs.Package, mine: list[Candidate]) -> Service:
     tree = survey.tree
     framework = package.framework or "nextjs"
-    evidence = [Evidence(package.path, package.line("next" if framework == "nextjs" else "vite"), {"nextjs": "Next.js"}.get(framework, "Vite"))]
+    evidence = [
+        Evidence(
+            package.path,
+            package.line("next" if framework == "nextjs" else "vite"),
+            {"nextjs": "Next.js"}.get(framework, "Vite"),
+        )
+    ]
     dockerfile = next((c.dockerfile for c in mine if c.dockerfile in survey.dockerfiles), None)
     command = port = None
     image = survey.dockerfiles.get(dockerfile or "")
@@ -126,28 +138,49 @@ def _web_service(survey: Survey, folder: str, package: nextjs.Package, mine: lis
             evidence.append(Evidence(image.path, start[1].line, f"starts `{command}`"))
     fly = next((c for c in mine if c.fly_config), None)
     port = port or next((c.port for c in mine if c.port), None)
-    config = next((survey.next_configs[p] for n in nextjs.CONFIGS if (p := join(folder, n) or "") in survey.next_configs), None)
+    config = next(
+        (
+            survey.next_configs[p]
+            for n in nextjs.CONFIGS
+            if (p := join(folder, n) or "") in survey.next_configs
+        ),
+        None,
+    )
     if config and config.output_line:
         evidence.append(Evidence(config.path, config.output_line, f"output {config.output}"))
     version = nextjs.next_version(package, tree.text(join(folder, "package-lock.json") or ""))
     if version:
-        evidence[0] = Evidence(evidence[0].file, evidence[0].line, f"Next.js {version}" if framework == "nextjs" else "Vite")
+        evidence[0] = Evidence(
+            evidence[0].file, evidence[0].line, f"Next.js {version}" if framework == "nextjs" else "Vite"
+        )
     lock = next((m for n, m in nextjs.LOCKS.items() if (join(folder, n) or "") in tree), None)
     public = {
         r.name
         for path in tree.under(folder)
-        if path.endswith(nextjs.SOURCES) and not surveys.is_test(path) and (text := tree.text(path)) is not None
+        if path.endswith(nextjs.SOURCES)
+        and not surveys.is_test(path)
+        and (text := tree.text(path)) is not None
         for r in nextjs.reads(text)
         if r.name.startswith(nextjs.PUBLIC)
     }
     app = survey.fly[fly.fly_config].app if fly and fly.fly_config else None
     return Service(
-        "web", "web", folder, dockerfile, command, port or (3000 if framework == "nextjs" else None), "/",
-        "javascript", framework, tuple(evidence),
+        "web",
+        "web",
+        folder,
+        dockerfile,
+        command,
+        port or (3000 if framework == "nextjs" else None),
+        "/",
+        "javascript",
+        framework,
+        tuple(evidence),
         package_manager=package.package_manager() or lock,
         runtime=_node_version(survey, folder, package),
         compose_service=next((c.compose_service for c in mine if c.compose_service), None),
-        fly_config=fly.fly_config if fly else None, fly_app=app, group=fly.group if fly else None,
+        fly_config=fly.fly_config if fly else None,
+        fly_app=app,
+        group=fly.group if fly else None,
         public_names=tuple(sorted(public)),
         standalone=(config.output == "standalone" if not config.dynamic else None) if config else False,
         build_target=next((c.target for c in mine if c.target), None),
@@ -159,21 +192,50 @@ def _node_version(survey: Survey, folder: str, package: nextjs.Package) -> str |
     return pinned.strip().lstrip("v") if pinned and re.match(r"v?\d", pinned.strip()) else package.node()
 
 
-def _prebuilt(candidates: list[Candidate], services: tuple[Service, ...]) -> tuple[Service, ...]:
-    """Return compose services that run a ready image and are none of the found ones."""
-    named = {s.compose_service for s in services}
-    out: list[Service] = []
+def _with_images(candidates: list[Candidate], services: tuple[Service, ...]) -> tuple[Service, ...]:
+    """Return the services with the ready images that compose runs, and those that only exist as images."""
+    out = list(services)
     for candidate in candidates:
-        if not candidate.image or candidate.compose_service in named or candidate.origin != "compose":
+        if not candidate.image or candidate.origin != "compose":
             continue
         start = candidate.start
-        role = "api" if start and start.what == "asgi" else "worker" if start and start.what in {"python", "celery"} else "other"
-        if role == "api" and any(s.role == "api" for s in (*services, *out)):
-            role = "other"
+        same = next(
+            (
+                i
+                for i, s in enumerate(out)
+                if start and s.module and s.module == start.module and not s.dockerfile
+            ),
+            None,
+        )
+        if same is not None:
+            out[same] = replace(
+                out[same],
+                image=candidate.image,
+                compose_service=candidate.compose_service,
+                evidence=(*out[same].evidence, candidate.evidence),
+            )
+            continue
         name = candidate.compose_service or "service"
-        out.append(Service(
-            name, role, None, None, start.text if start else None,  # type: ignore[arg-type]  # one of the literals
-            (start.port if start else None) or candidate.port, image=candidate.image,
-            evidence=(candidate.evidence,), compose_service=name,
-        ))
+        port = (start.port if start else None) or candidate.port
+        role = _role(candidate, out)
+        out.append(
+            Service(
+                name,
+                role,
+                command=start.text if start else None,
+                port=port,
+                image=candidate.image,
+                evidence=(candidate.evidence,),
+                compose_service=name,
+            )
+        )
     return tuple(out)
+
+
+def _role(candidate: Candidate, services: list[Service]) -> Role:
+    start = candidate.start
+    if start is None:
+        return "other"
+    if start.what == "asgi":
+        return "other" if any(s.role == "api" for s in services) else "api"
+    return "worker" if start.what in {"python", "celery"} else "other"

@@ -12,7 +12,9 @@ from flywizard.project.compose import join
 from flywizard.project.model import Evidence, Question, Service
 from flywizard.project.survey import Survey, is_dockerfile
 
-SHALLOW = re.compile(r"^(/api)?(/v\d+)?/_?(health|healthz|livez|live|liveness|ping|healthcheck|health-check|up|status)(/live|/liveness)?/?$")
+SHALLOW = re.compile(
+    r"^(/api)?(/v\d+)?/_?(health|healthz|livez|live|liveness|ping|healthcheck|health-check|up|status)(/live|/liveness)?/?$"
+)
 DEEP = re.compile(r"/(ready|readyz|readiness|health/(ready|deep|db|full|detailed)|healthz/ready)/?$")
 REQUIREMENTS = ("requirements.txt", "pyproject.toml")
 
@@ -31,7 +33,9 @@ def api_service(
     entry = entries[0] if len(entries) == 1 else _preferred(asgi, entries) or answers.get("service.api", "")
     if entry not in entries:
         places = tuple(_application_evidence(survey, e) for e in entries)
-        questions.append(Question("service.api", "Which of these is the API?", (*sorted(entries), "none"), places))
+        questions.append(
+            Question("service.api", "Which of these is the API?", (*sorted(entries), "none"), places)
+        )
         return None
     return _service(survey, entry, [c for c in asgi if c.entry == entry], candidates)
 
@@ -57,7 +61,9 @@ def _serves(survey: Survey, candidate: Candidate) -> bool:
 
 def _application_evidence(survey: Survey, entry: str) -> Evidence:
     apps = survey.python[entry].apps
-    return Evidence(entry, apps[0].line if apps else 1, "FastAPI application" if apps else "started by a command")
+    return Evidence(
+        entry, apps[0].line if apps else 1, "FastAPI application" if apps else "started by a command"
+    )
 
 
 def context_of(survey: Survey, path: str) -> str:
@@ -109,8 +115,17 @@ def _service(survey: Survey, entry: str, mine: list[Candidate], candidates: list
     health, deep = _health(survey, reached, evidence)
     fly = next((c for c in mine if c.fly_config), None)
     return Service(
-        "api", "api", context, dockerfile, command, port, health, "python",
-        "fastapi" if any(m.split(".")[0] == "fastapi" for p in reached for m, _ in survey.python[p].imports) else "asgi",
+        "api",
+        "api",
+        context,
+        dockerfile,
+        command,
+        port,
+        health,
+        "python",
+        "fastapi"
+        if any(m.split(".")[0] == "fastapi" for p in reached for m, _ in survey.python[p].imports)
+        else "asgi",
         tuple(evidence),
         deep_health=deep,
         application=application,
@@ -119,7 +134,9 @@ def _service(survey: Survey, entry: str, mine: list[Candidate], candidates: list
         package_manager=package_manager(survey, context),
         runtime=python_version(survey, context, dockerfile),
         build_target=next((c.target for c in mine if c.target), None),
-        compose_service=next((c.compose_service for c in mine if c.compose_service), _composed(candidates, context, dockerfile)),
+        compose_service=next(
+            (c.compose_service for c in mine if c.compose_service), _composed(candidates, context, dockerfile)
+        ),
         fly_config=fly.fly_config if fly else None,
         fly_app=survey.fly[fly.fly_config].app if fly and fly.fly_config else None,
         group=fly.group if fly else None,
@@ -129,7 +146,8 @@ def _service(survey: Survey, entry: str, mine: list[Candidate], candidates: list
 def _composed(candidates: list[Candidate], context: str, dockerfile: str | None) -> str | None:
     """Return the compose service that runs the image's own command."""
     names = [
-        c.compose_service for c in candidates
+        c.compose_service
+        for c in candidates
         if c.origin == "compose" and c.context == context and c.dockerfile == dockerfile and c.start is None
     ]
     return names[0] if len(names) == 1 else None
@@ -157,7 +175,9 @@ def _application(
 def _health(survey: Survey, reached: set[str], evidence: list[Evidence]) -> tuple[str | None, str | None]:
     shallow: list[tuple[bool, str, str, int]] = []
     deep: list[tuple[str, str, int]] = []
-    included = {k[8:]: v for p in reached for k, v in survey.python[p].prefixes.items() if k.startswith("include:")}
+    included = {
+        k[8:]: v for p in reached for k, v in survey.python[p].prefixes.items() if k.startswith("include:")
+    }
     for path in reached:
         file = survey.python[path]
         name = path.rsplit("/", 1)[-1].removesuffix(".py")
@@ -174,7 +194,13 @@ def _health(survey: Survey, reached: set[str], evidence: list[Evidence]) -> tupl
     shallow.sort(key=lambda s: (s[0], len(s[1]), s[1]))
     deep.sort(key=lambda d: (len(d[0]), d[0]))
     if shallow:
-        evidence.append(Evidence(shallow[0][2], shallow[0][3], f"health `{shallow[0][1]}`" + (", which reaches further" if shallow[0][0] else "")))
+        evidence.append(
+            Evidence(
+                shallow[0][2],
+                shallow[0][3],
+                f"health `{shallow[0][1]}`" + (", which reaches further" if shallow[0][0] else ""),
+            )
+        )
     if deep:
         evidence.append(Evidence(deep[0][1], deep[0][2], f"deep health `{deep[0][0]}`"))
     return (shallow[0][1] if shallow else None), (deep[0][0] if deep else None)
@@ -206,7 +232,11 @@ def package_manager(survey: Survey, context: str) -> str | None:
 def python_version(survey: Survey, context: str, dockerfile: str | None) -> str | None:
     """Return the Python version that the Dockerfile or ``requires-python`` asks for, e.g. ``3.12``."""
     image = survey.dockerfiles.get(dockerfile or "")
-    if image and image.final and (found := re.match(r"(?:.*/)?python:(\d+\.\d+)", image.base_of(image.final))):
+    if (
+        image
+        and image.final
+        and (found := re.match(r"(?:.*/)?python:(\d+\.\d+)", image.base_of(image.final)))
+    ):
         return found[1]
     text = survey.requirements.get(join(context, "pyproject.toml") or "") or ""
     wanted = re.search(r"requires-python\s*=\s*[\"'][^\"'\d]*(\d+\.\d+)", text)

@@ -25,11 +25,19 @@ _SECRET = re.compile(
     r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY|ACCESS_KEY|CREDENTIAL|JAAS|SIGNING_KEY|ENCRYPTION_KEY"
     r"|AUTH_KEY|(^|_)DSN($|_)|(DATABASE|POSTGRES|PG|REDIS|MONGO|RABBITMQ|AMQP|DB)_?UR[LI]|CONNECTION_STRING|SASL_USERNAME|ACCOUNT_SID"
 )
-_NOT_SECRET = re.compile(r"(_EXPIRE\w*|_MINUTES|_SECONDS|_TTL|_LENGTH|_LIMIT|_ALGORITHM|_URL_PREFIX|_HEADER|MAX_TOKENS|_TOKENS)$")
+_NOT_SECRET = re.compile(
+    r"(_EXPIRE\w*|_MINUTES|_SECONDS|_TTL|_LENGTH|_LIMIT|_ALGORITHM|_URL_PREFIX|_HEADER|MAX_TOKENS|_TOKENS)$"
+)
 _PURPOSES: tuple[tuple[str, Purpose], ...] = (
     (r"^(DIRECT_|MIGRATION_)(DATABASE|POSTGRES)_UR[LI]$", "database-direct-url"),
-    (r"^(ASYNC_)?(DATABASE|POSTGRES|POSTGRESQL|PG|DB|SQLALCHEMY_DATABASE)_?(UR[LI]|DSN|CONNECTION_STRING)$", "database-url"),
-    (r"^(POSTGRES|PG|DB|DATABASE)_?(HOST|SERVER|PORT|USER|USERNAME|PASSWORD|DB|NAME|DATABASE)$", "database-part"),
+    (
+        r"^(ASYNC_)?(DATABASE|POSTGRES|POSTGRESQL|PG|DB|SQLALCHEMY_DATABASE)_?(UR[LI]|DSN|CONNECTION_STRING)$",
+        "database-url",
+    ),
+    (
+        r"^(POSTGRES|PG|DB|DATABASE)_?(HOST|SERVER|PORT|USER|USERNAME|PASSWORD|DB|NAME|DATABASE)$",
+        "database-part",
+    ),
     (r"^(KAFKA_)?BOOTSTRAP_SERVERS?$|^KAFKA_(BROKERS?|BROKER_URL|URL)$", "kafka-bootstrap"),
     (r"^KAFKA_SECURITY_PROTOCOL$", "kafka-protocol"),
     (r"^KAFKA_SASL_MECHANISMS?$", "kafka-mechanism"),
@@ -39,11 +47,27 @@ _PURPOSES: tuple[tuple[str, Purpose], ...] = (
     (r"^KAFKA_(\w+_)?TOPIC(_\w+)?$", "kafka-topic"),
     (r"^KAFKA_(CONSUMER_)?GROUP(_ID)?$", "kafka-group"),
     (r"^(CORS_|BACKEND_CORS_)?(ALLOW(ED)?_)?ORIGINS?$|^CORS_\w*ORIGINS?$|^BACKEND_CORS_ORIGINS$", "cors"),
-    (r"^(NEXT_PUBLIC|VITE|PUBLIC)_(\w+_)?(API|BACKEND|SERVER)(_\w+)?_?(URL|BASE|HOST|ENDPOINT|BASE_URL)$|^(NEXT_PUBLIC|VITE)_(API|BACKEND)$", "api-url"),
+    (
+        r"^(NEXT_PUBLIC|VITE|PUBLIC)_(\w+_)?(API|BACKEND|SERVER)(_\w+)?_?(URL|BASE|HOST|ENDPOINT|BASE_URL)$|^(NEXT_PUBLIC|VITE)_(API|BACKEND)$",
+        "api-url",
+    ),
     (r"_(PATH|FILE)$", "file"),
-    (r"^(JWT_|APP_|SESSION_|WEBHOOK_|AUTH_|NEXTAUTH_|COOKIE_|CSRF_)?(SECRET|SECRET_KEY|SIGNING_KEY|SESSION_KEY|SESSION_SECRET|JWT_SECRET)$|^WEBHOOK_SECRET\w*$|^JWT_SECRET\w*$|^NEXTAUTH_SECRET$", "signing-key"),
+    (
+        r"^(JWT_|APP_|SESSION_|WEBHOOK_|AUTH_|NEXTAUTH_|COOKIE_|CSRF_)?(SECRET|SECRET_KEY|SIGNING_KEY|SESSION_KEY|SESSION_SECRET|JWT_SECRET)$|^WEBHOOK_SECRET\w*$|^JWT_SECRET\w*$|^NEXTAUTH_SECRET$",
+        "signing-key",
+    ),
 )
-_PART = {"HOST": "host", "SERVER": "host", "PORT": "port", "USER": "user", "USERNAME": "user", "PASSWORD": "password", "DB": "database", "NAME": "database", "DATABASE": "database"}
+_PART = {
+    "HOST": "host",
+    "SERVER": "host",
+    "PORT": "port",
+    "USER": "user",
+    "USERNAME": "user",
+    "PASSWORD": "password",
+    "DB": "database",
+    "NAME": "database",
+    "DATABASE": "database",
+}
 
 
 def is_secret(name: str) -> bool:
@@ -55,13 +79,15 @@ def is_secret(name: str) -> bool:
 
 def purpose_of(name: str) -> Purpose:
     """Return what a variable is for, by its name; empty where unknown."""
-    found = next((purpose for pattern, purpose in _PURPOSES if re.search(pattern, name)), "")
+    found: Purpose = next((purpose for pattern, purpose in _PURPOSES if re.search(pattern, name)), "")
     if found == "file" and not re.search(r"ACCOUNT|CRED|KEY|CERT|SECRET|TOKEN", name):
         return ""
     return found
 
 
-def environment(survey: Survey, services: Sequence[Service], reached: Mapping[str, set[str]]) -> tuple[EnvName, ...]:
+def environment(
+    survey: Survey, services: Sequence[Service], reached: Mapping[str, set[str]]
+) -> tuple[EnvName, ...]:
     """Return the variables that the services read, by name."""
     reads: dict[str, list[tuple[str, EnvRead, Evidence]]] = {}
     for service in services:
@@ -73,7 +99,9 @@ def environment(survey: Survey, services: Sequence[Service], reached: Mapping[st
             if any(m.split(".")[0] == "openai" for m, _ in file.imports):
                 line = next(n for m, n in file.imports if m.split(".")[0] == "openai")
                 implied = EnvRead("OPENAI_API_KEY", line, False)
-                reads.setdefault(implied.name, []).append((service.name, implied, Evidence(path, line, "read by its client")))
+                reads.setdefault(implied.name, []).append(
+                    (service.name, implied, Evidence(path, line, "read by its client"))
+                )
     for service in services:
         if service.role == "web" and service.path:
             for name, read, place in _web_reads(survey, service):
@@ -90,7 +118,13 @@ def _web_reads(survey: Survey, service: Service) -> list[tuple[str, EnvRead, Evi
         for read in nextjs.reads(text) if text else ():
             public = read.name.startswith(nextjs.PUBLIC)
             required = public and not read.default
-            out.append((service.name, EnvRead(read.name, read.line, required, read.default or None), Evidence(path, read.line, "read here")))
+            out.append(
+                (
+                    service.name,
+                    EnvRead(read.name, read.line, required, read.default or None),
+                    Evidence(path, read.line, "read here"),
+                )
+            )
     return out
 
 
@@ -122,40 +156,75 @@ def database(
     imports = {m for p in files for m, _ in survey.python[p].imports}
     tops = {m.split(".")[0] for m in imports}
     schemes = [(s, p, n) for p in files for s, n in survey.python[p].dsn]
-    schemes += [(e.default.split("://")[0], e.evidence[0].file, e.evidence[0].line) for e in env if e.purpose == "database-url" and e.default and "://" in e.default]
+    schemes += [
+        (e.default.split("://")[0], e.evidence[0].file, e.evidence[0].line)
+        for e in env
+        if e.purpose == "database-url" and e.default and "://" in e.default
+    ]
     driver = _driver(survey, tops, imports, [s for s, _, _ in schemes])
-    mysql = next((s for s, _, _ in schemes if s.startswith("mysql")), None) or next((f.path for f in survey.sql.values() if f.mysql), None)
+    mysql = next((s for s, _, _ in schemes if s.startswith("mysql")), None) or next(
+        (f.path for f in survey.sql.values() if f.mysql), None
+    )
     extensions = _extensions(survey, files)
     schema = _schema(survey, answers, questions)
     urls = [e for e in env if e.purpose == "database-url"]
     rewrites = any(survey.python[p].rewrites_scheme for p in files)
-    evidence = [Evidence(p, n, f"imports `{m}`") for p in files for m, n in survey.python[p].imports if m in {"asyncpg", "psycopg", "psycopg2", "sqlalchemy", "sqlalchemy.ext.asyncio", "tortoise", "sqlmodel"}]
+    evidence = [
+        Evidence(p, n, f"imports `{m}`")
+        for p in files
+        for m, n in survey.python[p].imports
+        if m
+        in {"asyncpg", "psycopg", "psycopg2", "sqlalchemy", "sqlalchemy.ext.asyncio", "tortoise", "sqlmodel"}
+    ]
     needed = bool(driver or urls or extensions or schema.method)
     parts: dict[str, str] = {}
     for e in env:
         if e.purpose == "database-part":
-            parts.setdefault(_PART[e.name.rsplit("_", 1)[-1] if "_" in e.name else e.name.removeprefix("PG")], e.name)
+            parts.setdefault(
+                _PART[e.name.rsplit("_", 1)[-1] if "_" in e.name else e.name.removeprefix("PG")], e.name
+            )
     return Database(
         needed=needed,
         engine=("mysql" if mysql else "postgres") if needed else None,
         driver=driver,
-        dsn_env=urls[0].name if len(urls) == 1 else next((e.name for e in urls if e.name == "DATABASE_URL"), None),
+        dsn_env=urls[0].name
+        if len(urls) == 1
+        else next((e.name for e in urls if e.name == "DATABASE_URL"), None),
         dsn_scheme=_scheme(driver, rewrites) if needed else None,
         extensions=extensions,
         schema=schema,
         direct_env=next((e.name for e in env if e.purpose == "database-direct-url"), None),
         parts_env=parts if not urls else {},
         rewrites_scheme=rewrites,
-        pools=tuple(Pool(size, Evidence(p, n, f"{size} connections at most")) for p in files for size, n in _pools(survey, p, env)),
-        vector_dimensions=tuple(dict.fromkeys([d for f in survey.sql.values() for d, _ in f.dimensions] + [d for p in files for d, _ in survey.python[p].dimensions])),
+        pools=tuple(
+            Pool(size, Evidence(p, n, f"{size} connections at most"))
+            for p in files
+            for size, n in _pools(survey, p, env)
+        ),
+        vector_dimensions=tuple(
+            dict.fromkeys(
+                [d for f in survey.sql.values() for d, _ in f.dimensions]
+                + [d for p in files for d, _ in survey.python[p].dimensions]
+            )
+        ),
         evidence=tuple(evidence[:6]),
     )
 
 
 def _pools(survey: Survey, path: str, env: tuple[EnvName, ...]) -> list[tuple[int, int]]:
     """Return the pools; a size that comes from a setting is that setting's default."""
-    default = next((int(e.default) for e in env if "POOL" in e.name and "SIZE" in e.name and e.default and e.default.isdigit()), None)
-    return [(default if default is not None and size == 10 else size, line) for size, line in survey.python[path].pools]
+    default = next(
+        (
+            int(e.default)
+            for e in env
+            if "POOL" in e.name and "SIZE" in e.name and e.default and e.default.isdigit()
+        ),
+        None,
+    )
+    return [
+        (default if default is not None and size == 10 else size, line)
+        for size, line in survey.python[path].pools
+    ]
 
 
 def _driver(survey: Survey, tops: set[str], imports: set[str], schemes: list[str]) -> str | None:
@@ -181,7 +250,9 @@ def _scheme(driver: str | None, rewrites: bool) -> str | None:
         return None
     if rewrites or "+" not in driver:
         return "postgres" if driver == "tortoise" else "postgresql"
-    return {"sqlalchemy+asyncpg": "postgresql+asyncpg", "sqlalchemy+psycopg": "postgresql+psycopg"}.get(driver, "postgresql")
+    return {"sqlalchemy+asyncpg": "postgresql+asyncpg", "sqlalchemy+psycopg": "postgresql+psycopg"}.get(
+        driver, "postgresql"
+    )
 
 
 def _extensions(survey: Survey, files: list[str]) -> tuple[Extension, ...]:
@@ -191,7 +262,14 @@ def _extensions(survey: Survey, files: list[str]) -> tuple[Extension, ...]:
         for written, line in file.extensions:
             name = sql.RIGHT_NAMES.get(written.lower(), written.lower())
             if name != "plpgsql":
-                found.setdefault(name, Extension(name, Evidence(file.path, line, f"CREATE EXTENSION {written}"), "" if name == written else written))
+                found.setdefault(
+                    name,
+                    Extension(
+                        name,
+                        Evidence(file.path, line, f"CREATE EXTENSION {written}"),
+                        "" if name == written else written,
+                    ),
+                )
     for file in texts:
         for name, line in file.implied:
             found.setdefault(name, Extension(name, Evidence(file.path, line, f"uses `{name}`")))
@@ -209,12 +287,19 @@ def _schema(survey: Survey, answers: Mapping[str, str], questions: list[Question
     by_folder: dict[str, list[sql.SqlFile]] = {}
     for file in with_tables:
         by_folder.setdefault(file.path.rpartition("/")[0], []).append(file)
-    methods = [*(["alembic"] if alembic else []), *(["prisma"] if prisma else []), *(["sql"] if with_tables else [])]
+    methods = [
+        *(["alembic"] if alembic else []),
+        *(["prisma"] if prisma else []),
+        *(["sql"] if with_tables else []),
+    ]
     if not methods:
         return Schema()
     method = methods[0] if len(methods) == 1 else answers.get("schema.method", "")
     if method not in methods:
-        places = tuple(Evidence(p, 1, "a way to make the tables") for p in (*alembic, *prisma, *(f.path for f in with_tables)))
+        places = tuple(
+            Evidence(p, 1, "a way to make the tables")
+            for p in (*alembic, *prisma, *(f.path for f in with_tables))
+        )
         questions.append(Question("schema.method", "How are the tables made?", (*methods, "none"), places))
         return Schema()
     if method == "alembic":
@@ -224,11 +309,21 @@ def _schema(survey: Survey, answers: Mapping[str, str], questions: list[Question
     chosen = _sql_files(with_tables, by_folder, answers)
     if not chosen:
         places = tuple(Evidence(f.path, f.tables[0][1], f"creates `{f.tables[0][0]}`") for f in with_tables)
-        questions.append(Question("schema.files", "Which SQL file makes the tables?", tuple(f.path for f in with_tables), places))
+        questions.append(
+            Question(
+                "schema.files", "Which SQL file makes the tables?", tuple(f.path for f in with_tables), places
+            )
+        )
         return Schema()
     first = chosen[0]
     tables = tuple(dict.fromkeys(name for f in chosen for name, _ in f.tables))
-    return Schema("sql", tuple(f.path for f in chosen), None, Evidence(first.path, first.tables[0][1], f"{len(tables)} tables"), tables)
+    return Schema(
+        "sql",
+        tuple(f.path for f in chosen),
+        None,
+        Evidence(first.path, first.tables[0][1], f"{len(tables)} tables"),
+        tables,
+    )
 
 
 def _sql_files(
@@ -255,13 +350,19 @@ def broker(survey: Survey, reached: Mapping[str, set[str]], env: tuple[EnvName, 
     by_purpose: dict[str, list[EnvName]] = {}
     for e in env:
         by_purpose.setdefault(e.purpose, []).append(e)
-    topics = [t for _, u in uses for t in u.topics] + [e.default for e in by_purpose.get("kafka-topic", []) if e.default]
-    groups = [g for _, u in uses for g in u.groups] + [e.default for e in by_purpose.get("kafka-group", []) if e.default]
+    topics = [t for _, u in uses for t in u.topics] + [
+        e.default for e in by_purpose.get("kafka-topic", []) if e.default
+    ]
+    groups = [g for _, u in uses for g in u.groups] + [
+        e.default for e in by_purpose.get("kafka-group", []) if e.default
+    ]
     return Broker(
         needed=bool(client or uses or bootstraps),
         client=client,
         sasl_capable=_capable(survey, files, uses),
-        bootstrap_env=bootstraps[0] if len(bootstraps) == 1 else next((b for b in bootstraps if b == "KAFKA_BOOTSTRAP_SERVERS"), None),
+        bootstrap_env=bootstraps[0]
+        if len(bootstraps) == 1
+        else next((b for b in bootstraps if b == "KAFKA_BOOTSTRAP_SERVERS"), None),
         security_env=names.get("kafka-protocol"),
         topics=tuple(dict.fromkeys(topics)),
         groups=tuple(dict.fromkeys(groups)),
@@ -272,7 +373,9 @@ def broker(survey: Survey, reached: Mapping[str, set[str]], env: tuple[EnvName, 
         topic_env=tuple(e.name for e in by_purpose.get("kafka-topic", [])),
         group_env=tuple(e.name for e in by_purpose.get("kafka-group", [])),
         evidence=tuple(Evidence(p, u.line, f"`{u.constructor}`") for p, u in uses),
-        without_sasl=tuple(Evidence(p, u.line, f"`{u.constructor}` passes no sign-in") for p, u in uses if u.sasl is False),
+        without_sasl=tuple(
+            Evidence(p, u.line, f"`{u.constructor}` passes no sign-in") for p, u in uses if u.sasl is False
+        ),
     )
 
 

@@ -29,7 +29,9 @@ def worker_services(
         if candidate.entry is not None and survey.python[candidate.entry].run_port:
             continue
         key = candidate.entry or start.text
-        if start.what == "python" and (start.module is None or ONE_SHOT.search(start.module.rsplit(".", 1)[-1].rsplit("/", 1)[-1])):
+        if start.what == "python" and (
+            start.module is None or ONE_SHOT.search(start.module.rsplit(".", 1)[-1].rsplit("/", 1)[-1])
+        ):
             continue
         if candidate.entry is None and candidate.origin == "dockerfile" and start.what == "python":
             continue
@@ -61,10 +63,18 @@ def _of_command(survey: Survey, mine: list[Candidate], api: Service | None) -> S
     compose = next((c.compose_service for c in mine if c.compose_service), None)
     name = compose or best.group or "worker"
     return Service(
-        name, "worker", context,
+        name,
+        "worker",
+        context,
         best.dockerfile if best.dockerfile in survey.dockerfiles else None,
-        best.start.text, None, None, "python", "celery" if best.start.program == "celery" else None,
-        tuple(Evidence(c.evidence.file, c.evidence.line, f"starts `{c.start.text}`") for c in mine if c.start),
+        best.start.text,
+        None,
+        None,
+        "python",
+        "celery" if best.start.program == "celery" else None,
+        tuple(
+            Evidence(c.evidence.file, c.evidence.line, f"starts `{c.start.text}`") for c in mine if c.start
+        ),
         module=best.start.module,
         entry_file=best.entry,
         package_manager=package_manager(survey, context),
@@ -93,8 +103,12 @@ def _of_modules(
         return []
     path = found[0] if len(found) == 1 else answers.get("service.worker", "")
     if path not in found:
-        places = tuple(Evidence(p, survey.python[p].main_line or 1, "can be started, and consumes") for p in found)
-        questions.append(Question("service.worker", "Which of these is the worker?", (*sorted(found), "none"), places))
+        places = tuple(
+            Evidence(p, survey.python[p].main_line or 1, "can be started, and consumes") for p in found
+        )
+        questions.append(
+            Question("service.worker", "Which of these is the worker?", (*sorted(found), "none"), places)
+        )
         return []
     context = context_of(survey, path)
     if api and api.path and (api.path == "." or path.startswith(api.path + "/")):
@@ -103,10 +117,15 @@ def _of_modules(
     command = f"python -m {module}"
     return [
         Service(
-            "worker", "worker", context, api.dockerfile if api and api.path == context else None, command,
+            "worker",
+            "worker",
+            context,
+            api.dockerfile if api and api.path == context else None,
+            command,
             language="python",
             evidence=(Evidence(path, survey.python[path].main_line or 1, f"can be started: `{command}`"),),
-            module=module, entry_file=path,
+            module=module,
+            entry_file=path,
             package_manager=package_manager(survey, context),
             runtime=python_version(survey, context, api.dockerfile if api else None),
         )

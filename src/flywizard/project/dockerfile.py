@@ -81,7 +81,9 @@ class Dockerfile:
         here = stage or self.final
         while here is not None and here not in out:
             out.append(here)
-            here = next((s for s in self.stages if s.name and s.name == here.base.lower() and s is not here), None)
+            here = next(
+                (s for s in self.stages if s.name and s.name == here.base.lower() and s is not here), None
+            )
         return tuple(out)
 
     def last(self, keyword: str) -> Instruction | None:

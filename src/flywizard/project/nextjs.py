@@ -23,7 +23,23 @@ _READ = re.compile(
     r"(?:\s*(?:\?\?|\|\|)\s*([\"'`])([^\"'`\n]*)\3)?"
 )
 _LOCAL = re.compile(r"[\"'`](https?://(?:localhost|127\.0\.0\.1)(?::\d+)?[^\"'`\s]*)")
-_PLATFORM = frozenset({"NODE_ENV", "PORT", "HOSTNAME", "CI", "NEXT_RUNTIME", "NEXT_PHASE", "ANALYZE", "MODE", "PROD", "DEV", "SSR", "BASE_URL", "VERCEL_URL"})
+_PLATFORM = frozenset(
+    {
+        "NODE_ENV",
+        "PORT",
+        "HOSTNAME",
+        "CI",
+        "NEXT_RUNTIME",
+        "NEXT_PHASE",
+        "ANALYZE",
+        "MODE",
+        "PROD",
+        "DEV",
+        "SSR",
+        "BASE_URL",
+        "VERCEL_URL",
+    }
+)
 PUBLIC = ("NEXT_PUBLIC_", "VITE_", "PUBLIC_")
 
 
@@ -58,7 +74,14 @@ class Package:
     def line(self, key: str) -> int:
         """Return the first line that holds the key, else 1."""
         quoted = json.dumps(key)
-        return next((n for n, line in enumerate(self.text.split("\n"), 1) if quoted + ":" in line.replace('" :', '":')), 1)
+        return next(
+            (
+                n
+                for n, line in enumerate(self.text.split("\n"), 1)
+                if quoted + ":" in line.replace('" :', '":')
+            ),
+            1,
+        )
 
     def package_manager(self) -> str | None:
         """Return what the field ``packageManager`` names."""

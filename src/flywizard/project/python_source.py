@@ -10,14 +10,48 @@ from dataclasses import dataclass, field
 from flywizard.project.sql import SqlFile
 from flywizard.project.sql import read as read_sql
 
-CONSUMERS = frozenset({"AIOKafkaConsumer", "KafkaConsumer", "Consumer", "DeserializingConsumer", "AvroConsumer"})
-PRODUCERS = frozenset({"AIOKafkaProducer", "KafkaProducer", "Producer", "SerializingProducer", "AIOKafkaAdminClient", "KafkaAdminClient", "AdminClient", "KafkaBroker"})
-CLIENTS = {"aiokafka": "aiokafka", "confluent_kafka": "confluent-kafka", "kafka": "kafka-python", "faststream": "faststream", "faust": "faust"}
-SASL_WORDS = frozenset(
-    "security_protocol security.protocol sasl_mechanism sasl.mechanism sasl.mechanisms sasl_plain_username"
-    " sasl.username broker_credentials security sasl_mechanisms sasl_plain_password sasl.password".split()
+CONSUMERS = frozenset(
+    {"AIOKafkaConsumer", "KafkaConsumer", "Consumer", "DeserializingConsumer", "AvroConsumer"}
 )
-DEEP_WORDS = re.compile(r"(?:^|_|\.)(?:db|database|pool|session|engine|conn|connection|producer|consumer|kafka|redis|cursor|execute|fetchval|ping)(?:$|_|\.)", re.IGNORECASE)
+PRODUCERS = frozenset(
+    {
+        "AIOKafkaProducer",
+        "KafkaProducer",
+        "Producer",
+        "SerializingProducer",
+        "AIOKafkaAdminClient",
+        "KafkaAdminClient",
+        "AdminClient",
+        "KafkaBroker",
+    }
+)
+CLIENTS = {
+    "aiokafka": "aiokafka",
+    "confluent_kafka": "confluent-kafka",
+    "kafka": "kafka-python",
+    "faststream": "faststream",
+    "faust": "faust",
+}
+SASL_WORDS = frozenset(
+    [
+        "security_protocol",
+        "security.protocol",
+        "sasl_mechanism",
+        "sasl.mechanism",
+        "sasl.mechanisms",
+        "sasl_plain_username",
+        "sasl.username",
+        "broker_credentials",
+        "security",
+        "sasl_mechanisms",
+        "sasl_plain_password",
+        "sasl.password",
+    ]
+)
+DEEP_WORDS = re.compile(
+    r"(?:^|_|\.)(?:db|database|pool|session|engine|conn|connection|producer|consumer|kafka|redis|cursor|execute|fetchval|ping)(?:$|_|\.)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +215,9 @@ class _Reader:
     def _top(self, tree: ast.Module) -> None:
         for node in tree.body:
             match node:
-                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=func)) | ast.AnnAssign(
-                    target=ast.Name(id=name), value=ast.Call(func=func)
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=func))
+                    | ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(func=func))
                 ) if dotted(func).rsplit(".", 1)[-1] == "FastAPI":
                     self.out.apps.append(AsgiApp(name, node.lineno))
                 case ast.Expr(value=ast.Call()):
@@ -202,7 +237,9 @@ class _Reader:
     def _text(self, value: str, line: int) -> None:
         if value in SASL_WORDS and value != "security":
             self.out.sasl_words = True
-        scheme = re.match(r"(postgres(?:ql)?(?:\+\w+)?|mysql(?:\+\w+)?|asyncpg|psycopg|sqlite(?:\+\w+)?)://", value)
+        scheme = re.match(
+            r"(postgres(?:ql)?(?:\+\w+)?|mysql(?:\+\w+)?|asyncpg|psycopg|sqlite(?:\+\w+)?)://", value
+        )
         if scheme:
             self.out.dsn.append((scheme[1], line))
         if re.search(r"create\s+extension", value, re.IGNORECASE):
@@ -222,15 +259,21 @@ class _Reader:
                 continue
             arguments = node.args.defaults + [d for d in node.args.kw_defaults if d is not None]
             deep = any(isinstance(n, ast.Await) for n in ast.walk(node)) or any(
-                isinstance(n, ast.Call) and dotted(n.func).rsplit(".", 1)[-1] == "Depends" for a in arguments for n in ast.walk(a)
+                isinstance(n, ast.Call) and dotted(n.func).rsplit(".", 1)[-1] == "Depends"
+                for a in arguments
+                for n in ast.walk(a)
             )
             deep = deep or any(
-                isinstance(n, ast.Call) and DEEP_WORDS.search(dotted(n.func)) for s in node.body for n in ast.walk(s)
+                isinstance(n, ast.Call) and DEEP_WORDS.search(dotted(n.func))
+                for s in node.body
+                for n in ast.walk(s)
             )
             self.out.routes.append(Route(path, node.lineno, deep, dotted(decorator.func.value)))
 
     def _settings(self, node: ast.ClassDef) -> None:
-        if not any(dotted(base).rsplit(".", 1)[-1] in {"BaseSettings", "BaseAppSettings"} for base in node.bases):
+        if not any(
+            dotted(base).rsplit(".", 1)[-1] in {"BaseSettings", "BaseAppSettings"} for base in node.bases
+        ):
             return
         prefix = ""
         for part in ast.walk(node):
@@ -268,7 +311,9 @@ class _Reader:
         elif isinstance(value, ast.Call) and dotted(value.func) in {"os.getenv", "os.environ.get", "getenv"}:
             return
         annotation = ast.unparse(item.annotation)
-        json_list = bool(re.match(r"(?:typing\.)?(?:list|List|set|Set|tuple|Tuple|Sequence|dict|Dict)\b", annotation))
+        json_list = bool(
+            re.match(r"(?:typing\.)?(?:list|List|set|Set|tuple|Tuple|Sequence|dict|Dict)\b", annotation)
+        )
         json_list = json_list and "NoDecode" not in annotation
         self.out.env.append(
             EnvRead(names[0], item.lineno, required, literal(value), json_list, tuple(names[1:]))
@@ -283,9 +328,7 @@ class _Reader:
             if variable:
                 default = node.args[1] if len(node.args) > 1 else words.get("default")
                 self.out.env.append(EnvRead(variable, node.lineno, False, literal(default)))
-        elif last in CONSUMERS | PRODUCERS:
-            self._kafka(node, last, words)
-        elif last == "App" and name.startswith("faust"):
+        elif last in CONSUMERS | PRODUCERS or (last == "App" and name.startswith("faust")):
             self._kafka(node, last, words)
         elif last == "create_pool":
             size = literal(words.get("max_size"))
@@ -307,11 +350,19 @@ class _Reader:
                 self.out.prefixes[target] = literal(words["prefix"]) or ""
         elif last == "include_router" and node.args and "prefix" in words:
             self.out.prefixes["include:" + dotted(node.args[0])] = literal(words["prefix"]) or ""
-        elif last == "replace" and node.args and re.match(r"\+(asyncpg|psycopg)|postgres(ql)?(\+\w+)?://", literal(node.args[0]) or ""):
+        elif (
+            last == "replace"
+            and node.args
+            and re.match(r"\+(asyncpg|psycopg)|postgres(ql)?(\+\w+)?://", literal(node.args[0]) or "")
+        ):
             self.out.rewrites_scheme = node.lineno
         elif last == "run" and name == "uvicorn.run":
             port = literal(words.get("port"))
-            self.out.run_port = (literal(words.get("host")), int(port) if port and port.isdigit() else None, node.lineno)
+            self.out.run_port = (
+                literal(words.get("host")),
+                int(port) if port and port.isdigit() else None,
+                node.lineno,
+            )
         elif last == "Vector" and node.args and (size := literal(node.args[0])) and size.isdigit():
             self.out.dimensions.append((int(size), node.lineno))
 
@@ -326,7 +377,14 @@ class _Reader:
         keys = set(words)
         unknown = any(k.arg is None for k in node.keywords)
         tables = [k.value for k in node.keywords if k.arg is None]
-        if last in {"Consumer", "Producer", "AdminClient", "DeserializingConsumer", "SerializingProducer", "AvroConsumer"}:
+        if last in {
+            "Consumer",
+            "Producer",
+            "AdminClient",
+            "DeserializingConsumer",
+            "SerializingProducer",
+            "AvroConsumer",
+        }:
             tables += node.args[:1]
             unknown = unknown or bool(node.args)
         bootstrap = words.get("bootstrap_servers")
@@ -347,5 +405,13 @@ class _Reader:
         consumer = last in CONSUMERS
         topics = tuple(t for a in node.args if consumer and (t := literal(a)) and not t.startswith("["))
         self.out.kafka.append(
-            KafkaUse(last, node.lineno, sasl, consumer, topics, tuple(t for g in groups if (t := literal(g))), literal(bootstrap))
+            KafkaUse(
+                last,
+                node.lineno,
+                sasl,
+                consumer,
+                topics,
+                tuple(t for g in groups if (t := literal(g))),
+                literal(bootstrap),
+            )
         )

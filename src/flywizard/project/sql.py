@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_EXTENSION = re.compile(r'create\s+extension\s+(?:if\s+not\s+exists\s+)?(?:"([^"]+)"|([a-z_][\w]*))', re.IGNORECASE)
-_TABLE = re.compile(r'create\s+(?:unlogged\s+)?table\s+(?:if\s+not\s+exists\s+)?((?:"[^"]+"|[\w]+)(?:\.(?:"[^"]+"|\w+))?)', re.IGNORECASE)
+_EXTENSION = re.compile(
+    r'create\s+extension\s+(?:if\s+not\s+exists\s+)?(?:"([^"]+)"|([a-z_][\w]*))', re.IGNORECASE
+)
+_TABLE = re.compile(
+    r'create\s+(?:unlogged\s+)?table\s+(?:if\s+not\s+exists\s+)?((?:"[^"]+"|[\w]+)(?:\.(?:"[^"]+"|\w+))?)',
+    re.IGNORECASE,
+)
 _VECTOR = re.compile(r"\bvector\s*\(\s*(\d+)\s*\)", re.IGNORECASE)
 _IMPLIED = (
     (re.compile(r"\buuid_generate_v[145]\s*\(", re.IGNORECASE), "uuid-ossp"),
@@ -16,9 +21,41 @@ _IMPLIED = (
 )
 RIGHT_NAMES = {"pgvector": "vector", "uuid_ossp": "uuid-ossp", "pg-trgm": "pg_trgm"}
 KNOWN = frozenset(
-    "vector uuid-ossp pgcrypto pg_trgm hstore citext ltree btree_gin btree_gist cube earthdistance fuzzystrmatch"
-    " intarray isn lo pg_stat_statements pgrowlocks pgstattuple postgis postgis_topology seg tablefunc unaccent"
-    " postgres_fdw dblink plpgsql timescaledb pg_cron tsm_system_rows xml2 pg_partman pg_buffercache bloom".split()
+    [
+        "vector",
+        "uuid-ossp",
+        "pgcrypto",
+        "pg_trgm",
+        "hstore",
+        "citext",
+        "ltree",
+        "btree_gin",
+        "btree_gist",
+        "cube",
+        "earthdistance",
+        "fuzzystrmatch",
+        "intarray",
+        "isn",
+        "lo",
+        "pg_stat_statements",
+        "pgrowlocks",
+        "pgstattuple",
+        "postgis",
+        "postgis_topology",
+        "seg",
+        "tablefunc",
+        "unaccent",
+        "postgres_fdw",
+        "dblink",
+        "plpgsql",
+        "timescaledb",
+        "pg_cron",
+        "tsm_system_rows",
+        "xml2",
+        "pg_partman",
+        "pg_buffercache",
+        "bloom",
+    ]
 )
 MYSQL = re.compile(r"\bAUTO_INCREMENT\b|\bENGINE\s*=\s*InnoDB\b", re.IGNORECASE)
 

@@ -6,9 +6,27 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from flywizard.project import compose, dockerfile, dotenv_names, flytoml, nextjs, python_source, sql
+from flywizard.project.compose import ComposeFile, ComposeService
 from flywizard.project.tree import Tree
 
-DECOYS = frozenset("archive archived old backup backups legacy deprecated design docs doc examples example samples templates".split())
+DECOYS = frozenset(
+    [
+        "archive",
+        "archived",
+        "old",
+        "backup",
+        "backups",
+        "legacy",
+        "deprecated",
+        "design",
+        "docs",
+        "doc",
+        "examples",
+        "example",
+        "samples",
+        "templates",
+    ]
+)
 MAX_PYTHON = 3_000
 
 
@@ -17,7 +35,7 @@ class Survey:
     """Everything parsed, keyed by path."""
 
     tree: Tree
-    compose: list[compose.ComposeFile] = field(default_factory=list)
+    compose: list[ComposeFile] = field(default_factory=list)
     dockerfiles: dict[str, dockerfile.Dockerfile] = field(default_factory=dict)
     python: dict[str, python_source.PythonFile] = field(default_factory=dict)
     tests: set[str] = field(default_factory=set)
@@ -28,7 +46,7 @@ class Survey:
     env_names: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     requirements: dict[str, str] = field(default_factory=dict)
 
-    def compose_services(self) -> list[compose.ComposeService]:
+    def compose_services(self) -> list[ComposeService]:
         """Return all services of all compose files, base files first."""
         return [service for file in self.compose for service in file.services]
 
@@ -53,7 +71,11 @@ def is_test(path: str) -> bool:
 def is_dockerfile(path: str) -> bool:
     """Tell whether a file is a Dockerfile by its name."""
     name = path.rsplit("/", 1)[-1]
-    return name == "Dockerfile" or name.startswith("Dockerfile.") and not name.endswith("ignore") or name.endswith(".Dockerfile")
+    return (
+        name == "Dockerfile"
+        or (name.startswith("Dockerfile.") and not name.endswith("ignore"))
+        or name.endswith(".Dockerfile")
+    )
 
 
 def read(tree: Tree) -> Survey:
@@ -91,5 +113,7 @@ def read(tree: Tree) -> Survey:
                 out.env_names[path] = dotenv_names.read(text)
         elif name in {"requirements.txt", "pyproject.toml"} and (text := tree.text(path)) is not None:
             out.requirements[path] = text
-    out.compose.sort(key=lambda f: (f.path.count("/"), f.path.rsplit("/", 1)[-1] not in compose.NAMES, f.path))
+    out.compose.sort(
+        key=lambda f: (f.path.count("/"), f.path.rsplit("/", 1)[-1] not in compose.NAMES, f.path)
+    )
     return out

@@ -9,8 +9,33 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 IGNORED = frozenset(
-    ".git .hg .svn node_modules .venv venv .next .nuxt .turbo __pycache__ .mypy_cache .pytest_cache .ruff_cache"
-    " .tox .nox .cache .idea .vscode dist coverage site-packages .terraform target .yarn .pnpm-store".split()
+    [
+        ".git",
+        ".hg",
+        ".svn",
+        "node_modules",
+        ".venv",
+        "venv",
+        ".next",
+        ".nuxt",
+        ".turbo",
+        "__pycache__",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".tox",
+        ".nox",
+        ".cache",
+        ".idea",
+        ".vscode",
+        "dist",
+        "coverage",
+        "site-packages",
+        ".terraform",
+        "target",
+        ".yarn",
+        ".pnpm-store",
+    ]
 )
 MAX_FILES = 20_000
 MAX_DEPTH = 12
@@ -27,6 +52,8 @@ class Tree:
     """None: the texts were given."""
     skipped: tuple[str, ...] = ()
     folders: frozenset[str] = frozenset()
+    tracked: frozenset[str] | None = None
+    """What git tracks; None: unknown, or no repository."""
     _texts: dict[str, str | None] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     """Path to reason, filled as texts are asked for."""
@@ -45,7 +72,15 @@ class Tree:
         """Return the tree as it will be after these files are written."""
         folders = self.folders | {str(p) for path in changes for p in PurePosixPath(path).parents}
         sizes = dict(self.sizes) | {path: len(text.encode()) for path, text in changes.items()}
-        return Tree(sizes, self.root, self.skipped, folders, self._texts | dict(changes), dict(self.unreadable))
+        return Tree(
+            sizes,
+            self.root,
+            self.skipped,
+            folders,
+            self.tracked,
+            self._texts | dict(changes),
+            dict(self.unreadable),
+        )
 
     def __contains__(self, path: str) -> bool:
         return path in self.sizes
@@ -68,7 +103,7 @@ class Tree:
         return sorted(found, key=lambda path: (path.count("/"), path))
 
     def text(self, path: str) -> str | None:
-        """Return a file's text with ``\\n`` line ends, or None where it can't be read (see ``unreadable``)."""
+        """Return a file's text with plain line feeds, or None where it can't be read (see ``unreadable``)."""
         if path in self._texts:
             return self._texts[path]
         if path not in self.sizes or self.root is None:
@@ -146,14 +181,25 @@ def scan(root: Path, *, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH) 
             elif entry.is_file(follow_symlinks=False):
                 if len(sizes) >= max_files:
                     skipped.append(f"more than {max_files} files: the rest was not looked at")
-                    return Tree(sizes, root, tuple(skipped), frozenset(folders))
+                    return Tree(sizes, root, tuple(skipped), frozenset(folders), _tracked(root))
                 try:
                     sizes[path] = entry.stat(follow_symlinks=False).st_size
                 except OSError as error:
                     skipped.append(f"`{path}`: {error.strerror}")
     if ignored:
         skipped.append("by name: " + ", ".join(f"`{name}`" for name in sorted(ignored)))
-    return Tree(sizes, root, tuple(skipped), frozenset(folders))
+    return Tree(sizes, root, tuple(skipped), frozenset(folders), _tracked(root))
+
+
+def _tracked(root: Path) -> frozenset[str] | None:
+    from flywizard.project import git_index
+
+    try:
+        with (root / ".git" / "index").open("rb") as file:
+            data = file.read(git_index.MAX_BYTES)
+    except OSError:
+        return None
+    return git_index.tracked(data)
 
 
 def _inside(root: Path, link: Path) -> str | None:
