@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
 from tests.support import real_kafka
 from tests.support.certificates import Authority, make_authority
 
