@@ -130,9 +130,9 @@ class KeyringStore:
             StateError: the index cannot be written; the value is kept.
         """
         text = value.reveal()
-        before = self._index.entries().get(name)
+        before = _count(self._fetch(name))
         self._cache.pop(name, None)
-        parts = 1
+        parts = 0
         if text and len(text) <= self._part and not text.startswith(_HEAD):
             self._put(name, text)
         else:
@@ -145,19 +145,16 @@ class KeyringStore:
             raise VaultError(
                 "lies", f"{self.place} gave back another value than it was given", _FIXES["lies"]
             )
-        if before is not None and before.parts > 1:
-            for number in range(parts if parts > 1 else 0, before.parts):
-                self._drop(f"{name}#{number}")
-        self._index.kept(name, time=rfc3339(self._now()), parts=parts)
+        for number in range(parts, before):
+            self._drop(f"{name}#{number}")
+        self._index.kept(name, time=rfc3339(self._now()), parts=max(1, parts))
 
     def delete(self, name: str) -> None:
         """Forget the value and its pieces. Raises VaultError."""
         self._cache.pop(name, None)
         head = self._fetch(name)
-        if head is not None and head.startswith(_HEAD):
-            count = head.removeprefix(_HEAD).split(":")[0]
-            for number in range(int(count) if count.isdigit() else 0):
-                self._drop(f"{name}#{number}")
+        for number in range(_count(head)):
+            self._drop(f"{name}#{number}")
         if head is not None:
             self._drop(name)
         self._index.forget(name)
@@ -281,6 +278,12 @@ def place_of(backend: Backend) -> str:
 
 def _module(backend: Backend) -> str:
     return type(backend).__module__
+
+
+def _count(text: str | None) -> int:
+    """Return how many pieces an entry stands for; 0: it is the value itself, or there is none."""
+    count = text.removeprefix(_HEAD).partition(":")[0] if text and text.startswith(_HEAD) else ""
+    return int(count) if count.isdigit() else 0
 
 
 def _digest(text: str) -> str:
