@@ -29,6 +29,7 @@ def images(survey: Survey, findings: Findings) -> Iterator[tuple[Service, Docker
 
 
 def contexts(findings: Findings) -> Iterator[tuple[str, Service]]:
+    """Yield each build context once, with its first service."""
     seen: set[str] = set()
     for service in findings.services:
         if service.path is not None and service.path not in seen and service.image is None:
@@ -47,10 +48,12 @@ def say(
     handled: bool = False,
     subject: str = "",
 ) -> Objection:
+    """Make an objection; the table adds its id."""
     return Objection("", blocking, message, remedy, file, line, handled=handled, fixable=fix, subject=subject)
 
 
 def copies(image: Dockerfile) -> Iterator[tuple[Stage, Instruction, str]]:
+    """Yield each source of each COPY and ADD."""
     for stage in image.stages:
         for copy in stage.of("COPY", "ADD"):
             for source in copy.words()[:-1]:
@@ -199,6 +202,7 @@ def ignore_file(survey: Survey, findings: Findings) -> Iterator[Objection]:
 
 
 def requirements(survey: Survey, context: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, text) of a context's dependency files."""
     for name in ("requirements.txt", "pyproject.toml"):
         path = join(context, name) or name
         if path in survey.requirements:

@@ -1,0 +1,44 @@
+"""Owns the projects that detection is tried on: the example as texts, and edits of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from flywizard.project.detect import detect
+from flywizard.project.model import Findings, Objection
+from flywizard.project.tree import Tree, scan
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "helpdesk"
+
+
+def example() -> dict[str, str]:
+    """Return the example's texts by path."""
+    tree = scan(EXAMPLE)
+    texts = {path: tree.text(path) for path in tree}
+    return {path: text for path, text in texts.items() if text is not None}
+
+
+def edited(
+    *edits: tuple[str, str, str],
+    add: Mapping[str, str] | None = None,
+    remove: tuple[str, ...] = (),
+) -> dict[str, str]:
+    """Return the example with replacements (path, old, new), added and removed files."""
+    texts = example()
+    for path, old, new in edits:
+        assert old in texts[path], f"{old!r} is not in {path}"
+        texts[path] = texts[path].replace(old, new)
+    for path in remove:
+        texts = {p: t for p, t in texts.items() if p != path and not p.startswith(path.rstrip("/") + "/")}
+    return texts | dict(add or {})
+
+
+def found(texts: Mapping[str, str], answers: Mapping[str, str] | None = None) -> Findings:
+    """Detect in texts."""
+    return detect(Tree.of(texts), answers)
+
+
+def objections(texts: Mapping[str, str], rule: str) -> list[Objection]:
+    """Return what one rule says."""
+    return [o for o in found(texts).problems if o.id == rule]
