@@ -40,6 +40,8 @@ class Order:
     guarded: bool = False
     token: str | None = None
     """Whose requests the guard takes; None: that of ``env``."""
+    pace: float = 1.0
+    """Multiplies the guard's waits."""
     timeout: float | None = None
     """Seconds until the child is asked to stop; kept here because the wizard may be gone by then."""
     kill_after: float = 20.0

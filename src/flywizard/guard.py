@@ -53,6 +53,8 @@ class Guard:
     ) -> None:
         """Take the child's environment (where Fly is, its token) and a file for the journal of requests."""
         self.doubts: list[dict[str, str]] = []
+        self.settled: list[dict[str, str]] = []
+        """What was answered with something found: a fault that flyctl never saw."""
         self.port = 0
         self._environment = environment
         self._limits = limits or Limits()
@@ -152,6 +154,7 @@ class Guard:
             settled = await self._settle(rule, request, before, begun + self._limits.late if late else begun)
             if isinstance(settled, Answer):
                 settled.note = f"{reason}, {settled.note}"
+                self.settled.append({"method": request.method, "path": request.path, "reason": settled.note})
                 return settled
             reason += f", {settled}"
         return self._doubt(request, reason)
@@ -383,8 +386,8 @@ class GuardThread:
         self._thread.start()
         return asyncio.run_coroutine_threadsafe(self._guard.start(), self._loop).result()
 
-    def close(self, hurry: Callable[[], bool]) -> list[dict[str, str]]:
-        """Let creating requests finish unless ``hurry()`` becomes true, stop, and return the doubts.
+    def close(self, hurry: Callable[[], bool]) -> dict[str, list[dict[str, str]]]:
+        """Let creating requests finish unless ``hurry()`` becomes true, stop, and return what to record.
 
         Call it only after the child has ended: whoever takes the free port would receive its token.
         """
@@ -398,4 +401,4 @@ class GuardThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        return self._guard.doubts
+        return {"doubts": self._guard.doubts, "settled": self._guard.settled}

@@ -10,7 +10,7 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
@@ -99,6 +99,17 @@ class Limits:
     """A request without an answer may still be carried out for so long after it began."""
     idle: float = 4.0
     """How long a connection to Fly is kept for the next repeatable request."""
+
+    def paced(self, pace: float) -> Limits:
+        """Return limits whose waits (not the time for an answer) are multiplied, for tests and rehearsals."""
+        return replace(
+            self,
+            repeats=tuple(wait * pace for wait in self.repeats),
+            looks=tuple(wait * pace for wait in self.looks),
+            late=self.late * pace,
+            machine_patience=self.machine_patience * pace,
+            patience=self.patience * pace,
+        )
 
 
 def upstream_of(path: str) -> Upstream:

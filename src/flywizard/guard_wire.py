@@ -74,8 +74,9 @@ async def write(connection: h11.Connection, writer: asyncio.StreamWriter, answer
     out = connection.send(h11.Response(status_code=answer.status, headers=headers)) or b""
     size = 0
     if isinstance(answer.body, bytes):
-        size = len(answer.body)
-        out += connection.send(h11.Data(data=answer.body)) or b""
+        body = b"" if method == "HEAD" else answer.body
+        size = len(body)
+        out += connection.send(h11.Data(data=body)) or b""
     else:
         try:
             async for chunk in answer.body.aiter_raw():

@@ -139,12 +139,15 @@ def keep(directory: Path, order: Order) -> dict[str, Any]:
     guard: Any = None
     if order.guarded:
         from flywizard.guard import GuardThread
+        from flywizard.guard_rules import Limits
 
         # httpx reads these from the process; they were not given to us at the start, where others could see them
         for name in (*_PROXIES, *(name.lower() for name in _PROXIES), *_TRUST):
             if name in env:
                 os.environ[name] = env[name]
-        guard = GuardThread(env, token=order.token, journal=directory / REQUESTS)
+        guard = GuardThread(
+            env, token=order.token, journal=directory / REQUESTS, limits=Limits().paced(order.pace)
+        )
         try:
             here = f"http://127.0.0.1:{guard.start()}"
         except Exception as error:  # whatever it is: unguarded is not an alternative
@@ -161,7 +164,7 @@ def keep(directory: Path, order: Order) -> dict[str, Any]:
                 stop.look(lambda force: None)
                 return stop.killed
 
-            record["doubts"] = guard.close(hurry)
+            record |= guard.close(hurry)
     return record
 
 

@@ -83,6 +83,8 @@ async def test_a_create_whose_answer_was_lost_is_answered_with_what_was_found(
             assert (answer.status_code, value) == (200, guarded.upstream.get(path)[0])
     assert guarded.journal[-1]["note"].endswith("settled by look-up")
     assert guarded.time.slept == [0.3]
+    [settled] = guarded.guard.settled
+    assert settled["path"] == path
 
 
 @kinds
@@ -397,6 +399,13 @@ async def test_a_compressed_answer_passes_raw(guarded: Guarded) -> None:
         raw = b"".join([chunk async for chunk in answer.aiter_raw()])
     assert raw == packed
     assert answer.headers["content-encoding"] == "gzip"
+
+
+async def test_a_head_request_gets_no_body(guarded: Guarded) -> None:
+    guarded.upstream.fail("HEAD", "/v1/apps/a", *[cut()] * 9)
+    answer = await guarded.flyctl.head("/v1/apps/a")
+    assert (answer.status_code, answer.content) == (504, b"")
+    assert (await guarded.flyctl.get("/v1/apps/a/x")).status_code == 200
 
 
 async def test_headers_pass_unchanged_but_hop_by_hop_ones_and_host(guarded: Guarded) -> None:

@@ -139,6 +139,12 @@ def test_time_limits() -> None:
     assert time_limit(get, "GET", "/v1/apps/a/machines/1", limits) == 30
 
 
+def test_a_pace_changes_waits_and_not_the_time_for_an_answer() -> None:
+    quick = Limits().paced(0.5)
+    assert (quick.looks[0], quick.repeats[0], quick.late, quick.patience) == (0.15, 0.25, 60, 4)
+    assert (quick.create, quick.other) == (120, 30)
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [

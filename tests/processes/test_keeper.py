@@ -25,6 +25,7 @@ from flywizard.vault import Secret
 from tests.support import fake_flyctl, wizard_driver
 from tests.support.upstream import Fault, Upstream, status
 
+linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 SECRET = "marked-p4ss/word+x"
 VOLUMES = "/v1/apps/helpdesk-api/volumes"
 
@@ -127,6 +128,7 @@ async def test_a_child_that_dies_of_a_signal_has_a_negative_status(room: Room) -
     assert (ended.code, ended.signalled) == (-9, False)
 
 
+@linux
 async def test_nothing_is_inherited_but_the_three_streams(room: Room) -> None:
     ended = await room.fly().run(room.command("files"), attempt="a1")
     assert ended.stdout == "[0, 1, 2]\n"
@@ -249,6 +251,7 @@ async def test_values_are_masked_however_they_are_cut(room: Room) -> None:
     assert room.lines == [("stdout", "A=••••"), ("stdout", "B=x")]
 
 
+@linux
 async def test_no_secret_is_in_a_file_a_command_line_or_an_environment(room: Room) -> None:
     fly = room.fly(mask=())
     stdin = f'PASSWORD="""{SECRET}"""\n'.encode()
@@ -272,6 +275,7 @@ async def test_no_secret_is_in_a_file_a_command_line_or_an_environment(room: Roo
     assert "••••" in ended.stdout
 
 
+@linux
 async def test_only_the_child_is_given_the_token(room: Room) -> None:
     fly = room.fly(token="fm2_marked_token_of_mine", FLY_ACCESS_TOKEN="fm2_another_token_here")
     async with going(
@@ -370,6 +374,7 @@ async def test_pipes_that_a_grandchild_holds_do_not_hold_the_keeper(room: Room) 
     assert (room.runs / "a1" / "stdout.log").read_text() == "x\n"
 
 
+@linux
 async def test_a_full_disk_under_a_log_ends_nothing(room: Room) -> None:
     (room.runs / "a1").mkdir(parents=True)
     (room.runs / "a1" / "stdout.log").symlink_to("/dev/full")
@@ -379,6 +384,7 @@ async def test_a_full_disk_under_a_log_ends_nothing(room: Room) -> None:
     assert (room.runs / "a1" / "stderr.log").read_text() == "still here\n"
 
 
+@linux
 async def test_a_disk_that_fills_up_loses_output_but_not_the_end(room: Room) -> None:
     async with going(room, room.fly(), room.command(f"await={room.go}", "repeat=300000,x", "exit=6")) as task:
         resource.prlimit(room.born[0]["keeper_pid"], resource.RLIMIT_FSIZE, (10_000, 10_000))
@@ -395,13 +401,30 @@ async def test_where_the_end_could_not_be_recorded_nothing_is_started(room: Room
     assert not room.go.exists()
 
 
+async def test_a_directory_that_can_not_be_written_is_named(room: Room) -> None:
+    driver = await asyncio.create_subprocess_exec(
+        *["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", sys.executable, wizard_driver.__file__],
+        *[str(room.executable), str(room.root), str(room.runs), "a1", "plain", f"touch={room.go}"],
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    _, stderr = await driver.communicate()
+    assert b"the directory of the run can't be written" in stderr
+    assert not room.go.exists()
+
+
 async def test_a_guarded_child_goes_through_the_guard(room: Room, upstream: Upstream) -> None:
     fly = room.fly(
         FLY_FLAPS_BASE_URL=f"http://127.0.0.1:{upstream.port}", FLY_API_TOKEN="fm2_marked_token_of_mine"
     )
     upstream.fail("POST", VOLUMES, status(502, commit=True))
-    ended = await fly.run(room.command(f"request=POST,{VOLUMES}", guarded=True), attempt="a1")
+    ended = await fly.run(
+        room.command(f"request=POST,{VOLUMES}", guarded=True), attempt="a1", on_output=room.heard
+    )
     assert ended.stdout.startswith("200 ")
+    assert ended.stderr == ""
+    told = f"flywizard-guard: POST {VOLUMES} 502 (Request ID: 01ABC), settled by look-up"
+    assert room.lines[-1] == ("stderr", told)
     assert ended.doubts == ()
     assert len(upstream.get(VOLUMES)) == 1
     requests = (room.runs / "a1" / "requests.jsonl").read_text()

@@ -40,7 +40,7 @@ from flywizard.vault import Secret
 _NO_GUARD = "FLYWIZARD_NO_GUARD"
 _KEEPER_NEEDS = (
     *("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT"),
-    *("PYTHONPATH", "PYTHONUTF8"),
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
 )
 _ATTEMPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CANT_WRITE = 74
@@ -61,15 +61,17 @@ class FlyRunner:
         mask: Callable[[], Iterable[str]],
         token: Secret | None = None,
         guard: bool = True,
+        pace: float = 1.0,
     ) -> None:
         """Take the flyctl that was found, the repository, where attempts are kept, and the wizard's environment.
 
         ``mask`` gives the secret values known now; it is asked at each command. ``FLYWIZARD_NO_GUARD=1`` in the
-        environment turns the guard off.
+        environment turns the guard off. ``pace`` multiplies its waits, for rehearsals.
         """
-        self._executable = executable
-        self._root = root
-        self._runs = runs_dir
+        self._executable = executable.absolute()
+        self._root = root.absolute()
+        self._runs = runs_dir.absolute()
+        self._pace = pace
         self._environment = environment
         self._mask = mask
         self._token = token
@@ -113,6 +115,7 @@ class FlyRunner:
             mask=values,
             guarded=command.guarded and self._guard,
             timeout=command.timeout,
+            pace=self._pace,
         )
         directory = self._directory(attempt or f"once-{uuid.uuid4().hex}")
         # a cancelled caller must not leave half an order behind
@@ -202,6 +205,8 @@ class FlyRunner:
             for tail in tails:
                 tail.finish(tell)
             if end is not None:
+                if tell is not None:
+                    _tell_settled(end, tell)
                 return _ended(directory, end) if end.get("started") else None
             if born is None and os.name == "posix" and not (directory / f"{STREAMS[0]}.log").exists():
                 return None  # the logs are opened before the child starts
@@ -210,6 +215,12 @@ class FlyRunner:
             return _ended(directory, {})
         finally:
             self._running.discard(directory)
+
+
+def _tell_settled(end: Mapping[str, Any], tell: OnOutput) -> None:
+    """Report faults that flyctl never saw: a settled answer would hide them."""
+    for settled in end.get("settled", ()):
+        tell("stderr", f"flywizard-guard: {settled['method']} {settled['path']} {settled['reason']}")
 
 
 def _cleaning(on_output: OnOutput | None, values: Iterable[str]) -> OnOutput | None:
