@@ -99,6 +99,13 @@ async def test_body_faults_keep_the_answer(fly: Simulated, name: str, transport:
     assert response.json()["Nearest"] == "ams"
 
 
+async def test_a_late_commit_is_there_after_its_time(fly: Simulated) -> None:
+    fly.faults.add("late-commit@app-create")
+    before = fly.clock.now()
+    await fly.ask("POST", "/v1/apps", APP, 201)
+    assert fly.clock.now() == before + 20
+
+
 async def test_times(fly: Simulated) -> None:
     fly.faults.add("503@app-get*2")
     await fly.app()

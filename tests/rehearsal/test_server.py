@@ -145,7 +145,7 @@ async def test_the_edge_has_a_port_of_its_own(server: Server, client: httpx.Asyn
     machine = (await client.post("/v1/apps/acme-api/machines", json={"config": config})).json()
     await client.get(f"/v1/apps/acme-api/machines/{machine['id']}/wait", params={"state": "started"})
     async with asyncio.timeout(30):
-        while (await client.get(f"{server.edge_url}/acme-api/health")).status_code != 200:
+        while (await client.get(f"{server.edge_url}/acme-api/health")).status_code != 200:  # noqa: ASYNC110
             await asyncio.sleep(0)
     named = await client.get(f"{server.edge_url}/health", headers={"host": "acme-api.fly.dev"})
     assert named.json() == {"status": "ok"}
@@ -233,6 +233,17 @@ async def test_silence_ends_it(tmp_path: Path) -> None:
     await serve(StateFolder(tmp_path), speed=1, idle=0.01)
     assert not (tmp_path / SERVER).exists()
     assert json.loads((tmp_path / WORLD).read_text())["world"]["format"] == 1
+
+
+async def test_one_process_a_world(tmp_path: Path) -> None:
+    child = _run(tmp_path)
+    try:
+        await _ready(tmp_path, child)
+        with pytest.raises(ValueError, match="served already by"):
+            await serve(StateFolder(tmp_path), speed=1, idle=0.01)
+    finally:
+        child.terminate()
+        await _ended(child)
 
 
 def test_wrong_switches_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from flywizard.rehearsal import (
     api_attached,
     api_graphql,
     api_machines,
+    api_mpg,
     api_private,
     api_uiex,
     edge,
@@ -28,8 +29,9 @@ from flywizard.rehearsal.api_messages import (
     answer,
     page,
 )
+from flywizard.rehearsal.backing import Backing
 from flywizard.rehearsal.clock import RehearsalClock
-from flywizard.rehearsal.faults import AFTER, BEFORE, Faults
+from flywizard.rehearsal.faults import AFTER, BEFORE, LATE, Faults
 from flywizard.rehearsal.world import World
 from flywizard.rehearsal.world_records import RequestRecord, stamp
 
@@ -54,8 +56,9 @@ class Api:
         *,
         on_commit: Callable[[], None] | None = None,
         control: str = "",
+        backing: Backing | None = None,
     ) -> None:
-        """Serve ``world``.
+        """Serve ``world``, with real databases behind its clusters where ``backing`` is given.
 
         ``on_commit`` is called after each committed change, before its answer is given. ``control`` is the
         token for the private paths; empty: they are open, for use in one process.
@@ -64,6 +67,7 @@ class Api:
         self.clock = clock
         self.faults = faults or Faults()
         self.control = control
+        self.backing = backing
         self.on_commit = on_commit or (lambda: None)
         self.on_shutdown: Callable[[], None] = lambda: None
         self._buckets: dict[str, tuple[float, float]] = {}
@@ -88,6 +92,8 @@ class Api:
                 who = self._identify(request)
                 self._limit(route, parts)
             fault = "" if private else self.faults.take(route.operation, mutating=route.mutating)
+            if fault in LATE:
+                await self.clock.sleep(LATE[fault] * self.clock.speed)
             if fault in BEFORE:
                 response = self._broken(fault, BEFORE[fault])
             else:
@@ -213,6 +219,7 @@ ROUTES: tuple[Route, ...] = (
     *api_machines.ROUTES,
     *api_account.ROUTES,
     *api_uiex.ROUTES,
+    *api_mpg.ROUTES,
     *api_private.ROUTES,
 )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hmac
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flywizard.rehearsal import world_database as postgres
 from flywizard.rehearsal.api_messages import Call, RefusalError, Request, Response, Route, answer
+from flywizard.rehearsal.backing import PostgresBacking
 from flywizard.rehearsal.faults import Faults
 from flywizard.rehearsal.world import World
 from flywizard.rehearsal.world_records import JSON, Image, hexdigits
@@ -193,6 +195,10 @@ def _put_image(call: Call) -> Response:
 
 def _register_database(call: Call) -> Response:
     body = call.request.json()
+    if body.get("data_dir"):
+        call.api.backing = PostgresBacking(Path(str(body["data_dir"])))
+        call.api.world.databases.clear()
+        return answer({"ok": True})
     if not body.get("host") or not body.get("port"):
         raise RefusalError(422, "host and port are needed")
     known = ("host", "port", "user", "password", "database")

@@ -97,6 +97,9 @@ AFTER: dict[str, int] = {
 BODY: frozenset[str] = frozenset({"slow-body", "truncated"})
 """Faults in how a right answer is sent."""
 
+LATE: dict[str, float] = {"late-commit": 20.0}
+"""Faults that hold a request back before the work is done, with real seconds."""
+
 BEHAVIOURS: dict[str, str] = {
     "crash-loop": "GROUP",
     "never-healthy": "GROUP",
@@ -125,7 +128,7 @@ _TEXT = re.compile(r"(?P<name>[a-z0-9-]+)(?:@(?P<where>[^*@\s]+))?(?:\*(?P<times
 
 def names() -> list[str]:
     """Return all valid fault names, sorted."""
-    return sorted({*BEFORE, *AFTER, *BODY, *BEHAVIOURS})
+    return sorted({*BEFORE, *AFTER, *BODY, *LATE, *BEHAVIOURS})
 
 
 @dataclass(slots=True)
@@ -213,7 +216,9 @@ class Faults:
         for fault in self._set:
             if fault.name in BEHAVIOURS or fault.times <= 0:
                 continue
-            if fault.where != operation and (fault.where != "any" or (fault.name in AFTER and not mutating)):
+            if fault.where != operation and (
+                fault.where != "any" or (fault.name in (*AFTER, *LATE) and not mutating)
+            ):
                 continue
             fault.times -= 1
             return fault.name

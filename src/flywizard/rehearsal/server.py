@@ -20,14 +20,17 @@ from urllib.parse import parse_qsl, unquote
 
 import h11
 
+from flywizard.lock import LockHeld, RunLock
 from flywizard.rehearsal.api import Api
 from flywizard.rehearsal.api_messages import Request, Response
+from flywizard.rehearsal.backing import PostgresBacking
 from flywizard.rehearsal.clock import Durations, RehearsalClock, WorldClock
 from flywizard.rehearsal.faults import Faults
 from flywizard.rehearsal.state import SERVER, StateFolder
 from flywizard.rehearsal.world import World
 from flywizard.rehearsal.world_records import JSON
 
+LOCK = "server.lock"
 IDLE = 30 * 60.0
 """Real seconds without a request after which the process ends by itself."""
 HANG = 600.0
@@ -233,14 +236,34 @@ async def serve(
     idle: float = IDLE,
     durations: Durations | None = None,
     control: str = "",
+    postgres: Path | None = None,
 ) -> None:
     """Serve the World of a folder until SIGTERM, SIGINT, a control request, or ``idle`` seconds of silence.
 
-    ``server.json`` says where, once the ports are open.
+    ``server.json`` says where, once the ports are open. ``postgres`` is the folder of the rehearsal's
+    Postgres, which then stands behind the clusters.
 
     Raises:
-        ValueError: a switch or the saved World is wrong.
+        ValueError: a switch or the saved World is wrong, or another process serves this folder.
     """
+    try:
+        with RunLock(folder.path / LOCK) as lock:
+            lock.acquire("rehearsal server")
+            await _serve(folder, speed, faults, reset, idle, durations, control, postgres)
+    except LockHeld as held:
+        raise ValueError(f"this World is served already by {held}") from None
+
+
+async def _serve(
+    folder: StateFolder,
+    speed: float,
+    faults: Sequence[str],
+    reset: bool,
+    idle: float,
+    durations: Durations | None,
+    control: str,
+    postgres: Path | None,
+) -> None:
     loaded = None if reset else folder.load(durations=durations)
     world, switches = loaded or (World(durations=durations), Faults())
     for text in faults:
@@ -248,7 +271,9 @@ async def serve(
     clock = WorldClock(speed)
     done = asyncio.Event()
     control = control or secrets.token_urlsafe(24)
-    api = Api(world, clock, switches, control=control)
+    api = Api(
+        world, clock, switches, control=control, backing=PostgresBacking(postgres) if postgres else None
+    )
     api.on_commit = lambda: folder.save(api.world, api.faults)
     api.on_shutdown = done.set
     loop = asyncio.get_running_loop()
@@ -292,6 +317,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--reset", action="store_true", help="forget the saved World")
     parser.add_argument("--idle", type=float, default=IDLE, help="seconds of silence after which it ends")
+    parser.add_argument("--postgres", type=Path, help="folder of the rehearsal's Postgres")
     given = parser.parse_args(argv)
     try:
         asyncio.run(
@@ -301,6 +327,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 faults=given.fault,
                 reset=given.reset,
                 idle=given.idle,
+                postgres=given.postgres,
             )
         )
     except ValueError as error:

@@ -135,20 +135,25 @@ def created_view(world: World, cluster: Cluster, now: float) -> JSON:
     return {k: full[k] for k in keep} | {"environment": None, "postgis_enabled": cluster.postgis}
 
 
-def extensions(cluster: Cluster, name: str) -> list[JSON]:
-    """Return the extension list of one database."""
+def extensions(cluster: Cluster, name: str, real: dict[str, JSON] | None = None) -> list[JSON]:
+    """Return the extension list of one database; ``real`` is what the database behind it offers and has."""
     installed = cluster.databases[name]["extensions"]
-    listed: list[JSON] = [
-        {
-            "name": extension,
-            "description": description,
-            "docs_url": f"https://example.org/{extension}",
-            "default_version": version,
-            "is_system": False,
-            "installed": installed.get(extension),
-        }
-        for extension, (description, version) in EXTENSIONS.items()
-    ]
+    listed: list[JSON] = []
+    for extension in sorted({*EXTENSIONS, *(real or {})}):
+        description, version = EXTENSIONS.get(extension, ("", "1.0"))
+        found = (real or {}).get(extension)
+        if real is not None and found is None:
+            continue
+        listed.append(
+            {
+                "name": extension,
+                "description": description,
+                "docs_url": f"https://example.org/{extension}",
+                "default_version": found["default_version"] if found else version,
+                "is_system": False,
+                "installed": found["installed"] if found else installed.get(extension),
+            }
+        )
     return [
         *listed,
         {
@@ -160,6 +165,15 @@ def extensions(cluster: Cluster, name: str) -> list[JSON]:
             "installed": {"version": "1.0", "schema": "pg_catalog"},
         },
     ]
+
+
+def stand_behind(world: World, cluster: Cluster, real: JSON) -> None:
+    """Put a real database behind a cluster: its role and database take the World's names' places."""
+    world.databases[cluster.id] = real
+    if real["database"] not in cluster.databases:
+        cluster.databases[real["database"]] = cluster.databases.pop(DATABASE, {"extensions": {}})
+    if real["user"] not in cluster.users:
+        cluster.users[real["user"]] = cluster.users.pop(USER, "schema_admin")
 
 
 def attachment_view(world: World, cluster: Cluster, app: str, now: float) -> JSON:
