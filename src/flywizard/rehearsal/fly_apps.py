@@ -193,7 +193,6 @@ async def status(fly: Fly) -> None:
 async def releases(fly: Fly) -> None:
     """`fly releases`: newest first, the failed and the running ones too."""
     name = fly.app()
-    await app_compact(fly, name)
     nodes = (await fly.gql(RELEASES, {"appName": name, "limit": 25}))["app"]["releases"]["nodes"]
     if fly.json_wanted:
         fly.print_json([shapes.release(n) for n in nodes])

@@ -89,10 +89,10 @@ async def create(fly: Fly) -> None:
     need_macaroon(fly)
     if fly.on("v2"):
         fly.eprint("--v2 flag is no longer required. All clusters are created as v2.")
-    organization = await chosen_organization(fly)
     name = fly.flag("name")
     if not name:
         raise Failure("name argument or flag must be specified when not running interactively")
+    organization = await chosen_organization(fly)
     slug = await raw_slug(fly, str(organization["slug"]), str(organization.get("rawSlug") or ""))
     known = {str(r["code"]) for r in (await platform(fly)).get("regions") or []}
     offered = (await web(fly, "GET", f"/organizations/{slug}/postgresv2/regions")).json() or {}
@@ -164,8 +164,7 @@ async def _follow(fly: Fly, made: Json, slug: str, name: str, plan: str) -> None
             raise Failure("cluster creation failed")
         await _deaf_sleep(fly, POLL)
     data = cluster["data"]
-    if len(cluster) and not fly.transport.interrupted:
-        credentials = (await get_cluster(fly, cluster_id)).get("credentials") or {}
+    credentials = (await get_cluster(fly, cluster_id)).get("credentials") or {}
     fly.out(
         f"\nManaged Postgres cluster created successfully!\n  ID: {cluster_id}\n  Name: {data['name']}\n"
         f"  Organization: {slug}\n  Region: {data['region']}\n  Plan: {data['plan']}\n  Disk: {made.get('disk')}GB\n"
