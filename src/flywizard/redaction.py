@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TypeAlias
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 Span: TypeAlias = tuple[int, int]
 
@@ -33,7 +33,7 @@ def forms(value: str) -> frozenset[str]:
 
     Raw, trimmed, percent-encoded (upper and lower case, ``+`` for a blank), JSON, Go and Python escapes,
     shell quoting, HTML, base64 in its three alignments and its URL-safe alphabet; for a value of several
-    lines also each longer line in all of these.
+    lines also each longer line in all of these, for a URL or connection string also the password in it.
     """
     found: set[str] = set()
     if searched(value):
@@ -41,6 +41,11 @@ def forms(value: str) -> frozenset[str]:
         trimmed = value.strip()
         if trimmed != value:
             found |= _one_line_forms(trimmed)
+    for start, end in pattern_spans(value):  # the password in a URL, the key in a connection string
+        inner = value[start:end].strip("\"'")
+        for part in {inner, unquote(inner)} - {value}:
+            if searched(part):
+                found |= _one_line_forms(part)
     lines = value.splitlines()
     if len(lines) > 1:
         for line in lines:

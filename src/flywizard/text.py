@@ -247,9 +247,10 @@ class Stream:
             self._pem, hold = True, opened.start()
         out, at, masked = [], 0, 0
         for start, end in spans:
-            if start >= hold:
+            shown = start == 0 and self._masked > 0
+            if start >= hold and not shown:
                 break
-            if not (start == 0 and self._masked):
+            if not shown:
                 out += [buffer[at:start], MASK]
             at, masked = end, max(0, end - hold)
         if at < hold:

@@ -99,6 +99,12 @@ def test_overlapping_values_are_masked_together() -> None:
     assert stream.feed("<abcdefgh") + stream.feed("1234>") + stream.flush() == f"<{MASK}>"
 
 
+def test_a_tail_that_was_masked_stays_masked_while_it_waits_again() -> None:
+    stream = Redactor(["00123A"]).stream()
+    pieces = ["0", "0", "1", "2", "3", "A", "00123A"]
+    assert "".join(map(stream.feed, pieces)) + stream.flush() == MASK * 2
+
+
 def test_only_what_can_begin_a_secret_is_held_back() -> None:
     stream = Redactor(["Zebra-77-Stripe"]).stream()
     assert stream.feed("Continue? [y/n] ") == "Continue? [y/n] "
@@ -125,6 +131,14 @@ def test_basic_pair() -> None:
     redactor.add_pair("me", "Secr3t-Value")
     header = base64.b64encode(b"me:Secr3t-Value").decode()
     assert redactor.mask(f"authorization {header}") == f"authorization {MASK}"
+
+
+def test_the_password_in_a_url_is_masked_alone_too() -> None:
+    redactor = Redactor(
+        ["postgres://fly-user:S3cr%40tPass@h:5432/d", "Endpoint=sb://n/;SharedAccessKey=abcdef012345="]
+    )
+    assert redactor.mask("failed for S3cr@tPass, S3cr%40tPass") == f"failed for {MASK}, {MASK}"
+    assert redactor.mask("key abcdef012345= on h:5432/d") == f"key {MASK} on h:5432/d"
 
 
 def test_a_value_added_later_is_masked_by_an_open_stream() -> None:
