@@ -7,9 +7,8 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import TypeAlias
-from urllib.parse import quote, quote_plus, unquote
 
 Span: TypeAlias = tuple[int, int]
 
@@ -35,6 +34,8 @@ def forms(value: str) -> frozenset[str]:
     shell quoting, HTML, base64 in its three alignments and its URL-safe alphabet; for a value of several
     lines also each longer line in all of these, for a URL or connection string also the password in it.
     """
+    from urllib.parse import unquote
+
     found: set[str] = set()
     if searched(value):
         found |= _one_line_forms(value)
@@ -65,6 +66,8 @@ def pair_forms(user: str, password: str) -> frozenset[str]:
 
 
 def _one_line_forms(value: str) -> set[str]:
+    from urllib.parse import quote, quote_plus
+
     found = {value, value.replace("\r\n", "\n"), value.replace("\r\n", "\n").replace("\r", "\n")}
     data = value.encode("utf-8", "replace")
     for safe in ("", "/", "!'()*~", "!'()*~/"):
@@ -216,39 +219,43 @@ _QUOTED = r'"(?:[^"\\\n]|\\.)*"?' + r"|'[^'\n]*'?"
 _PEM_BEGIN = r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----"
 _PEM_END = r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----"
 
-_PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (trigger, re.compile(pattern))
-    for trigger, pattern in (
-        # the password of scheme://user:password@host; `/` in it only when it is not a port
-        ("://", r"://[^\s:@/\"'<>]*:(?P<s>(?!\d{1,5}[/?#])[^\s\"'<>]+)@"),
-        ("://", r"://(?P<s>[^\s:@/\"'<>]{20,})@"),
-        ("flyv1", r"(?P<s>FlyV1\s+\S+)"),
-        ("fm1", r"(?P<s>fm1[ra]_[^\s\"']+)"),
-        ("fm2_", r"(?P<s>fm2_[^\s\"']+)"),
-        ("fo1_", r"(?P<s>fo1_[^\s\"']+)"),
-        ("bearer", r"(?i:bearer)\s+(?P<s>[A-Za-z0-9._~+/=,|:-]{8,})"),
-        ("basic ", r"(?i:basic) (?P<s>[A-Za-z0-9+/]{8,}={0,2})(?![A-Za-z0-9+/=])"),
-        ("password", r"(?i:password)\s*=\s*(?P<s>" + _QUOTED + r"|[^\s;,&\"']+)"),
-        ("password", r"(?i:password)[\"']?:[ \t]+(?P<s>" + _QUOTED + r"|[^\s\"',]+)"),
-        ("password", r"(?i:password\\?\"):\s*(?P<s>\\?\"(?:[^\"\\\n]|\\.)*\"?)"),
-        ("sharedaccesskey=", r"(?i:SharedAccessKey)=(?P<s>[^\s;\"']+)"),
-        ("sk-", r"(?<![A-Za-z0-9_-])(?P<s>sk-[A-Za-z0-9_-]{8,})"),
-        ("sk_", r"(?<![A-Za-z0-9_-])(?P<s>sk_(?:live|test)_[A-Za-z0-9]{8,})"),
-        ("gh", r"(?<![A-Za-z0-9_-])(?P<s>gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"),
-        ("akia", r"(?<![A-Za-z0-9_-])(?P<s>AKIA[A-Z0-9]{16})"),
-        ("xox", r"(?<![A-Za-z0-9_-])(?P<s>xox[a-z]-[A-Za-z0-9-]{8,})"),
-        ("-----begin", r"(?P<s>" + _PEM_BEGIN + r"[\s\S]*?(?:" + _PEM_END + r"|\Z))"),
-        (
-            "=",
-            r"(?<![A-Za-z0-9_])(?!NEXT_PUBLIC_|VITE_|PUBLIC_)"
-            + _NAME
-            + r"=(?!-(?:\s|\Z))(?P<s>"
-            + _QUOTED
-            + r"|[^\s\"']\S*)",
-        ),
-    )
+_PATTERNS: tuple[tuple[str, str], ...] = (
+    # the password of scheme://user:password@host; `/` in it only when it is not a port
+    ("://", r"://[^\s:@/\"'<>]*:(?P<s>(?!\d{1,5}[/?#])[^\s\"'<>]+)@"),
+    ("://", r"://(?P<s>[^\s:@/\"'<>]{20,})@"),
+    ("flyv1", r"(?P<s>FlyV1\s+\S+)"),
+    ("fm1", r"(?P<s>fm1[ra]_[^\s\"']+)"),
+    ("fm2_", r"(?P<s>fm2_[^\s\"']+)"),
+    ("fo1_", r"(?P<s>fo1_[^\s\"']+)"),
+    ("bearer", r"(?i:bearer)\s+(?P<s>[A-Za-z0-9._~+/=,|:-]{8,})"),
+    ("basic ", r"(?i:basic) (?P<s>[A-Za-z0-9+/]{8,}={0,2})(?![A-Za-z0-9+/=])"),
+    ("password", r"(?i:password)\s*=\s*(?P<s>" + _QUOTED + r"|[^\s;,&\"']+)"),
+    ("password", r"(?i:password)[\"']?:[ \t]+(?P<s>" + _QUOTED + r"|[^\s\"',]+)"),
+    ("password", r"(?i:password\\?\"):\s*(?P<s>\\?\"(?:[^\"\\\n]|\\.)*\"?)"),
+    ("sharedaccesskey=", r"(?i:SharedAccessKey)=(?P<s>[^\s;\"']+)"),
+    ("sk-", r"(?<![A-Za-z0-9_-])(?P<s>sk-[A-Za-z0-9_-]{8,})"),
+    ("sk_", r"(?<![A-Za-z0-9_-])(?P<s>sk_(?:live|test)_[A-Za-z0-9]{8,})"),
+    ("gh", r"(?<![A-Za-z0-9_-])(?P<s>gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"),
+    ("akia", r"(?<![A-Za-z0-9_-])(?P<s>AKIA[A-Z0-9]{16})"),
+    ("xox", r"(?<![A-Za-z0-9_-])(?P<s>xox[a-z]-[A-Za-z0-9-]{8,})"),
+    ("-----begin", r"(?P<s>" + _PEM_BEGIN + r"[\s\S]*?(?:" + _PEM_END + r"|\Z))"),
+    (
+        "=",
+        r"(?<![A-Za-z0-9_])(?!NEXT_PUBLIC_|VITE_|PUBLIC_)"
+        + _NAME
+        + r"=(?!-(?:\s|\Z))(?P<s>"
+        + _QUOTED
+        + r"|[^\s\"']\S*)",
+    ),
 )
+"""(word that must stand in the lowered text, pattern); compiled when first met: start-up time counts."""
 _NAME_HINTS = ("PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "JAAS", "DSN", "_URL", "CONNECTION")
+
+
+@cache
+def compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    """Compile once, and only what is used."""
+    return re.compile(pattern, flags)
 
 
 def pattern_spans(text: str) -> list[Span]:
@@ -258,7 +265,7 @@ def pattern_spans(text: str) -> list[Span]:
     found = []
     for trigger, pattern in _PATTERNS:
         if named if trigger == "=" else trigger in lowered:
-            found += [match.span("s") for match in pattern.finditer(text)]
+            found += [match.span("s") for match in compiled(pattern).finditer(text)]
     return [span for span in found if span[0] < span[1]]
 
 
@@ -270,7 +277,7 @@ def _partial(word: str, after: str = "") -> str:
     return regex
 
 
-_OPEN = re.compile(
+_OPEN = (
     "(?:"
     + "|".join(
         (
@@ -291,22 +298,21 @@ _OPEN = re.compile(
             r"(?-i:(?<![A-Za-z0-9_])[A-Z][A-Z0-9_]*)(?:=(?:\"(?:[^\"\\\n]|\\.)*\\?|'[^'\n]*|[^\s\"']*))?",
         )
     )
-    + r")\Z",
-    re.IGNORECASE,
+    + r")\Z"
 )
 _WINDOW = 4096
-PEM_END = re.compile(_PEM_END)
-PEM_OPEN = re.compile(_PEM_BEGIN + r"(?:(?!" + _PEM_END + r")[\s\S])*\Z")
+PEM_END = _PEM_END
+PEM_OPEN = _PEM_BEGIN + r"(?:(?!" + _PEM_END + r")[\s\S])*\Z"
 
 
 def pattern_beginning(text: str) -> int:
     """Return where the tail starts that may be the beginning of a secret by its shape; else ``len(text)``."""
     start = max(0, len(text) - _WINDOW)
-    match = _OPEN.search(text, start)
+    match = compiled(_OPEN, re.IGNORECASE).search(text, start)
     return match.start() if match else len(text)
 
 
-@lru_cache(maxsize=1)
+@cache
 def no_forms() -> Finder:
     """Return the finder that knows no value."""
     return Finder(())

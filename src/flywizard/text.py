@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from flywizard.redaction import (
     PEM_END,
     PEM_OPEN,
     Finder,
     Span,
+    compiled,
     forms,
     no_forms,
     pair_forms,
@@ -38,8 +38,8 @@ _UNSEEN = (
 )
 _LONE = "\ud800-\udfff"
 _SEPARATORS = "\u2028\u2029"
-_BAD = re.compile(f"[{_UNSEEN}{_LONE}{_SEPARATORS}]")
-_FOREIGN = re.compile(f"{_SEQUENCE}|(?P<lone>[{_LONE}])|(?P<separator>[{_SEPARATORS}])|[{_UNSEEN}]")
+_BAD = f"[{_UNSEEN}{_LONE}{_SEPARATORS}]"
+_FOREIGN = f"{_SEQUENCE}|(?P<lone>[{_LONE}])|(?P<separator>[{_SEPARATORS}])|[{_UNSEEN}]"
 
 
 def clean(text: str, *, keep_sgr: bool = False) -> str:
@@ -49,7 +49,7 @@ def clean(text: str, *, keep_sgr: bool = False) -> str:
     zero-width spaces; lone surrogates become U+FFFD, line and paragraph separators a blank.
     ``keep_sgr`` leaves whole colour sequences.
     """
-    if _BAD.search(text) is None:
+    if text.isprintable() or compiled(_BAD).search(text) is None:
         return text
 
     def replace(match: re.Match[str]) -> str:
@@ -63,7 +63,7 @@ def clean(text: str, *, keep_sgr: bool = False) -> str:
             case _:
                 return ""
 
-    return _FOREIGN.sub(replace, text)
+    return compiled(_FOREIGN).sub(replace, text)
 
 
 def collapse_cr(text: str) -> str:
@@ -107,6 +107,8 @@ def duration(seconds: float) -> str:
 
 def rfc3339(epoch: float) -> str:
     """Return Unix seconds as RFC 3339 in UTC with milliseconds, e.g. ``2026-01-02T03:04:05.678Z``."""
+    from datetime import UTC, datetime
+
     stamp = datetime.fromtimestamp(round(epoch, 3), UTC)
     return stamp.strftime("%Y-%m-%dT%H:%M:%S.") + f"{stamp.microsecond // 1000:03d}Z"
 
@@ -187,7 +189,7 @@ def _merged(spans: list[Span]) -> list[Span]:
     return out
 
 
-_UNFINISHED = re.compile(
+_UNFINISHED = (
     r"(?:\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\x9c\n]{0,4096}\x1b?|[ -/]*)?|\x9b[0-?]*[ -/]*|\r)\Z"
 )
 _LONGEST_OPEN = 65536
@@ -217,7 +219,7 @@ class Stream:
         """Take a piece, return what can be shown now; with ``clean``, a carriage return becomes a newline."""
         if self._cleans:
             text = self._raw + text
-            unfinished = _UNFINISHED.search(text, max(0, len(text) - 8192))
+            unfinished = compiled(_UNFINISHED).search(text, max(0, len(text) - 8192))
             cut = unfinished.start() if unfinished else len(text)
             self._raw, text = text[cut:], _newlines(text[:cut])
         return self._take(text, final=False)
@@ -233,7 +235,7 @@ class Stream:
     def _take(self, text: str, *, final: bool) -> str:
         buffer = self._held + text
         if self._pem:
-            closed = PEM_END.search(buffer)
+            closed = compiled(PEM_END).search(buffer)
             if closed is None:
                 self._held = buffer[-_MARKER:]
                 return ""
@@ -242,7 +244,7 @@ class Stream:
         if self._masked:
             spans = _merged([(0, self._masked), *spans])
         hold = len(buffer) if final else self._hold(buffer)
-        opened = PEM_OPEN.search(buffer) if "-----BEGIN" in buffer else None
+        opened = compiled(PEM_OPEN).search(buffer) if "-----BEGIN" in buffer else None
         if opened is not None and opened.start() <= hold:
             self._pem, hold = True, opened.start()
         out, at, masked = [], 0, 0
