@@ -224,7 +224,7 @@ def _fault(error: Any, path: str, lines: Mapping[Key, int], inside: Key) -> Spec
         case "missing":
             message = f"`{shown}` is missing"
         case "extra_forbidden":
-            near = difflib.get_close_matches(str(location[-1]), _known(location[:-1]), 1, 0.6)
+            near = difflib.get_close_matches(str(location[-1]), known_keys(location[:-1]), 1, 0.6)
             message = f"`{shown}` is not known" + (f"; did you mean `{near[0]}`?" if near else "")
         case "literal_error":
             message = f"`{shown}` must be {error['ctx']['expected']}"
@@ -265,7 +265,7 @@ def _line(lines: Mapping[Key, int], location: Key) -> int | None:
     return next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
 
 
-def _known(location: Key) -> list[str]:
+def known_keys(location: Key) -> list[str]:
     """Return the keys that are known at a place."""
     models: dict[Key, type[BaseModel]] = {
         (): Spec,

@@ -92,41 +92,49 @@ def _item(value: Any) -> Any:
 def changed(spec: Spec, previous: str) -> str:
     """Return the previous text with the smallest change; the same text where nothing differs."""
     document = tomlkit.parse(previous)
-    touched = _update(document, _full(spec), _minimal(spec), ())
+    needed = spec.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True)
+    touched = _update(document, _full(spec), needed, _minimal(spec), ())
     return tomlkit.dumps(document) if touched else previous
 
 
-def _update(target: Any, full: Mapping[str, Any], minimal: Mapping[str, Any], place: tuple[str, ...]) -> bool:
+def _update(
+    target: Any,
+    full: Mapping[str, Any],
+    needed: Mapping[str, Any],
+    minimal: Mapping[str, Any],
+    place: tuple[str, ...],
+) -> bool:
     touched = False
     for key in list(target):
         if key not in full:
-            if _is_ours(place, key, full):
+            if _is_ours(place, key):
                 del target[key]
                 touched = True
             continue
         value, wanted = target[key], full[key]
         if isinstance(value, dict) and isinstance(wanted, dict):
-            touched |= _update(value, wanted, minimal.get(key, {}), (*place, key))
+            touched |= _update(value, wanted, needed.get(key, {}), minimal.get(key, {}), (*place, key))
         elif _plain(value) != wanted:
             target[key] = wanted
             touched = True
-    for key, wanted in minimal.items():
+    for key in needed:
         if key not in target:
+            wanted = minimal[key]
             inline = isinstance(target, InlineTable) or key in INLINE
             target[key] = _inline(wanted) if inline and isinstance(wanted, dict) else _item(wanted)
             touched = True
     return touched
 
 
-def _is_ours(place: tuple[str, ...], key: str, full: Mapping[str, Any]) -> bool:
+def _is_ours(place: tuple[str, ...], key: str) -> bool:
     """Tell whether a key that the spec no longer has may go: entries of our tables and unset values, never unknown keys."""
-    from flywizard.spec import _known
+    from flywizard.spec import known_keys
 
     if place in {("services",), ("secrets",), ("environments",)}:
         return True
     if place and place[-1] in {"env", "build_args"}:
         return True
-    return key in _known(place)
+    return key in known_keys(place)
 
 
 def _plain(value: Any) -> Any:

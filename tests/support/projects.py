@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from flywizard.project.detect import detect
@@ -36,7 +37,12 @@ def edited(
 
 def found(texts: Mapping[str, str], answers: Mapping[str, str] | None = None) -> Findings:
     """Detect in texts."""
-    return detect(Tree.of(texts), answers)
+    return _found(tuple(sorted(texts.items())), tuple(sorted((answers or {}).items())))
+
+
+@lru_cache(maxsize=400)
+def _found(texts: tuple[tuple[str, str], ...], answers: tuple[tuple[str, str], ...]) -> Findings:
+    return detect(Tree.of(dict(texts)), dict(answers))
 
 
 def objections(texts: Mapping[str, str], rule: str) -> list[Objection]:

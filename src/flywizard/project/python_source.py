@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from flywizard.project.sql import SqlFile
 from flywizard.project.sql import read as read_sql
@@ -132,8 +133,12 @@ class PythonFile:
     models: list[str] = field(default_factory=list)
 
 
+@lru_cache(maxsize=512)
 def read(path: str, text: str) -> PythonFile:
-    """Read a Python file; pure, never raises: a file with a syntax error says so."""
+    """Read a Python file; pure, never raises: a file with a syntax error says so.
+
+    Remembered, because a project is read again after each fix; nobody changes what it returns.
+    """
     out = PythonFile(path)
     try:
         tree = ast.parse(text)
