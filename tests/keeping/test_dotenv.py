@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywizard.dotenv import (
@@ -141,6 +141,7 @@ def test_no_value_shows_in_the_repr() -> None:
     assert "Zebra" not in repr(parse(b"A=Zebra#x$Y\nA='Zebra"))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read(data: bytes) -> None:
     file = parse(data)
@@ -149,6 +150,7 @@ def test_any_bytes_are_read(data: bytes) -> None:
     assert all(1 <= n <= lines for n in [n.line for n in file.notices] + [e.line for e in file.entries])
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r")))
 def test_what_double_quotes_escape_comes_back(value: str) -> None:
     escaped = re.sub(r'(["\\$])', r"\\\1", value)

@@ -8,7 +8,7 @@ import shlex
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flywizard.redaction import searched
@@ -61,6 +61,7 @@ secret = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=6, m
 noise = st.text(st.sampled_from("abc \n=:/@sk-pF%"), max_size=30)
 
 
+@settings(deadline=None)
 @given(secret, noise, noise, st.integers(0, 99), st.lists(st.integers(1, 9), max_size=60))
 @example("sk-sk-abcdef", "", "", 0, [1] * 60)
 def test_a_split_stream_never_leaks(value: str, before: str, after: str, which: int, cuts: list[int]) -> None:
@@ -79,6 +80,7 @@ def test_a_split_stream_never_leaks(value: str, before: str, after: str, which: 
     assert MASK in shown
 
 
+@settings(deadline=None)
 @given(st.lists(secret, min_size=1, max_size=4), st.data())
 def test_pieces_give_the_same_as_the_whole(values: list[str], data: st.DataObject) -> None:
     redactor = Redactor(values)

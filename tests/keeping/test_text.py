@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywizard.text import clean, collapse_cr, duration, rfc3339, shorten_home
@@ -41,6 +41,7 @@ def test_clean_keeps_colours_on_request_and_nothing_else() -> None:
     assert clean("\x1b[1;31mred\x1b[0m\x1b[2J\x1b]0;t\x07", keep_sgr=True) == "\x1b[1;31mred\x1b[0m"
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from([*"\x1b\x9b\x9d\x07\x00[]();m0x8\n\r\t \\ab\u202e\u200b"])))
 def test_cleaned_text_holds_no_control_and_stays_as_it_is(raw: str) -> None:
     cleaned = clean(raw)
@@ -49,6 +50,7 @@ def test_cleaned_text_holds_no_control_and_stays_as_it_is(raw: str) -> None:
     assert clean(cleaned) == cleaned
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_cleaned_text_can_be_encoded(raw: str) -> None:
     clean(raw).encode("utf-8")

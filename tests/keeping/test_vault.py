@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywizard.adapters.deadline import off_loop, within
@@ -83,6 +83,7 @@ def test_the_index_holds_no_value(backend: FakeBackend, folder: Path) -> None:
     assert keyring.names() == ("API_KEY",)
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_long_values_go_in_pieces_and_leave_none_behind(first: str, second: str) -> None:
     import tempfile
