@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flywizard.rehearsal.api import Request
+from flywizard.rehearsal.api import Api, Request, Response
 from tests.support.simulated import Simulated
 
 BUILD = {
@@ -127,6 +127,20 @@ async def test_only_what_changed_something_counts_as_a_change(fly: Simulated) ->
     assert len(fly.world.changes()) == before
     await fly.graphql(allocate, input={"appId": "acme-api", "type": "v6"})
     assert [r.operation for r in fly.world.changes()[before:]] == ["ip-assign"]
+
+
+async def test_somebody_may_follow_committed_changes(fly: Simulated) -> None:
+    seen: list[tuple[str, int, int]] = []
+
+    async def after(api: Api, request: Request, response: Response) -> None:
+        seen.append((request.path, response.status, api.world.count("app")))
+
+    fly.api.after = after
+    fly.faults.add("lost-response@app-create")
+    await fly.send("POST", "/v1/apps", {"name": "acme-api", "org_slug": "acme"})
+    await fly.send("POST", "/v1/apps", {"name": "acme-api", "org_slug": "acme"})
+    await fly.send("GET", "/v1/apps/acme-api")
+    assert seen == [("/v1/apps", 0, 1)]
 
 
 async def test_unknown_paths_and_methods(fly: Simulated) -> None:

@@ -68,6 +68,14 @@ async def test_a_deploy_token_reaches_one_app_only(fly: Simulated) -> None:
     assert fly.world.count("token", "acme-api") == 1
 
 
+async def test_a_readonly_token_changes_nothing(fly: Simulated) -> None:
+    await fly.app()
+    fly.authorization = world_tokens.issue(fly.world, kind="readonly")
+    await fly.ask("GET", "/v1/apps/acme-api")
+    await fly.ask("DELETE", "/v1/apps/acme-api", status=403)
+    assert fly.world.count("app") == 1
+
+
 async def test_single_sign_on_is_said_early(fly: Simulated) -> None:
     fly.faults.add("sso")
     await fly.ask("POST", "/graphql", WHO, 200)

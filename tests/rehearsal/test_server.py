@@ -52,6 +52,15 @@ async def test_requests_over_one_connection(server: Server, client: httpx.AsyncC
     assert len(server._open) == 1
 
 
+async def test_chunked_bodies_and_waiting_for_a_hundred(server: Server, client: httpx.AsyncClient) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b'{"name": "acme-api", '
+        yield b'"org_slug": "acme"}'
+
+    made = await client.post("/v1/apps", content=pieces(), headers={"expect": "100-continue"})
+    assert made.status_code == 201
+
+
 async def test_an_answer_comes_in_one_piece(server: Server) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     request = (

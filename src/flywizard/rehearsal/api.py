@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 from urllib.parse import unquote
 
 from flywizard.rehearsal import (
@@ -35,7 +36,9 @@ from flywizard.rehearsal.faults import AFTER, BEFORE, LATE, Faults
 from flywizard.rehearsal.world import World
 from flywizard.rehearsal.world_records import RequestRecord, stamp
 
-__all__ = ["Api", "Request", "Response"]
+__all__ = ["After", "Api", "Request", "Response"]
+
+After: TypeAlias = "Callable[[Api, Request, Response], Awaitable[None]]"
 
 REQUEST_ID = "01SIMREQUEST-ams"
 GRAPHQL = Route("POST", "/graphql", "graphql", lambda call: answer(None))
@@ -69,6 +72,8 @@ class Api:
         self.control = control
         self.backing = backing
         self.on_commit = on_commit or (lambda: None)
+        self.after: After | None = None
+        """Called for each committed change, once it is kept and before its answer leaves."""
         self.on_shutdown: Callable[[], None] = lambda: None
         self._buckets: dict[str, tuple[float, float]] = {}
         self._routes = [(route, _compile(route.pattern)) for route in ROUTES]
@@ -91,6 +96,8 @@ class Api:
             elif not route.public:
                 who = self._identify(request)
                 self._limit(route, parts)
+                if who.kind == "readonly" and route.mutating:
+                    raise RefusalError(403, "this token may only read", "forbidden")
             fault = "" if private else self.faults.take(route.operation, mutating=route.mutating)
             if fault in LATE:
                 await self.clock.sleep(LATE[fault] * self.clock.speed)
@@ -105,6 +112,8 @@ class Api:
         except RefusalError as refusal:
             response = self._after(fault, answer(refusal.body, refusal.status))
         self._note(request, route, response, committed, fault)
+        if committed and self.after is not None:
+            await self.after(self, request, response)
         return self._finish(response)
 
     def _route(self, request: Request) -> tuple[Route, dict[str, str], api_graphql.Question | None]:

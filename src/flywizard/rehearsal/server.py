@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, unquote
 import h11
 
 from flywizard.lock import LockHeld, RunLock
-from flywizard.rehearsal.api import Api
+from flywizard.rehearsal.api import After, Api
 from flywizard.rehearsal.api_messages import Request, Response
 from flywizard.rehearsal.backing import PostgresBacking
 from flywizard.rehearsal.clock import Durations, RehearsalClock, WorldClock
@@ -237,11 +237,12 @@ async def serve(
     durations: Durations | None = None,
     control: str = "",
     postgres: Path | None = None,
+    after: After | None = None,
 ) -> None:
     """Serve the World of a folder until SIGTERM, SIGINT, a control request, or ``idle`` seconds of silence.
 
     ``server.json`` says where, once the ports are open. ``postgres`` is the folder of the rehearsal's
-    Postgres, which then stands behind the clusters.
+    Postgres, which then stands behind the clusters; ``after`` is called for each committed change.
 
     Raises:
         ValueError: a switch or the saved World is wrong, or another process serves this folder.
@@ -249,7 +250,7 @@ async def serve(
     try:
         with RunLock(folder.path / LOCK) as lock:
             lock.acquire("rehearsal server")
-            await _serve(folder, speed, faults, reset, idle, durations, control, postgres)
+            await _serve(folder, speed, faults, reset, idle, durations, control, postgres, after)
     except LockHeld as held:
         raise ValueError(f"this World is served already by {held}") from None
 
@@ -263,6 +264,7 @@ async def _serve(
     durations: Durations | None,
     control: str,
     postgres: Path | None,
+    after: After | None,
 ) -> None:
     loaded = None if reset else folder.load(durations=durations)
     world, switches = loaded or (World(durations=durations), Faults())
@@ -274,6 +276,7 @@ async def _serve(
     api = Api(
         world, clock, switches, control=control, backing=PostgresBacking(postgres) if postgres else None
     )
+    api.after = after
     api.on_commit = lambda: folder.save(api.world, api.faults)
     api.on_shutdown = done.set
     loop = asyncio.get_running_loop()

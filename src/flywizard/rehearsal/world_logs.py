@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from flywizard.rehearsal import world_machines as machines
@@ -9,6 +10,8 @@ from flywizard.rehearsal.world import World
 from flywizard.rehearsal.world_records import JSON, Machine, stamp
 
 NEWEST = 100
+PLACES = 37
+"""Lines of one machine that may fall on the same microsecond."""
 LEAST_HEARTBEAT = 1.0
 """Real seconds between health lines, however fast the World runs."""
 
@@ -99,38 +102,37 @@ def _machine_lines(
 ) -> list[Line]:
     found: list[Line] = []
     kind = role(world, machine)
-    place = index * 7
+    place = index * PLACES
+    told = 0
 
     def say(at: float, message: str, level: str = "info", provider: str = "app") -> None:
+        # A line's number does not depend on the moment of the look, so its id stays the same.
+        nonlocal told
+        told += 1
         if at <= now:
-            found.append(Line(_nanoseconds(at, place), message, level, machine.id, machine.region, provider))
+            number = _nanoseconds(at, place + told % (PLACES - 1))
+            found.append(Line(number, message, level, machine.id, machine.region, provider))
 
     boot = world.durations.machine_start / speed
     for run in machine.runs:
-        at, until = float(run["at"]), run["until"]
-        end = now if until is None else min(now, float(until))
+        at, until = float(run["at"]), math.inf if run["until"] is None else float(run["until"])
         ref = str(machine.config.get("image", ""))
         say(at - boot, f"Pulling container image {ref}", provider="runner")
         say(at - boot / 2, "Successfully prepared image (1.2s)", provider="runner")
         say(at - boot / 4, "Configuring firecracker", provider="runner")
         say(at, f" INFO Starting init (commit: 00000000)... preparing to run: `{machines.command(machine)}`")
-        step = world.durations.logs / speed / 4
-        told = at + step
-        for message in _CRASH if run["crash"] else _START[kind]:
-            if told <= end or run["crash"]:
-                say(min(told, end) if run["crash"] else told, message.format(port=_port(machine)))
-            told += step
+        messages = _CRASH if run["crash"] else _START[kind]
+        step = (until - at) / (len(messages) + 1) if run["crash"] else world.durations.logs / speed / 4
+        for number, message in enumerate(messages, 1):
+            when = at + number * step
+            say(when if when < until else math.inf, message.format(port=_port(machine)))
         if not run["crash"] and kind in _HEARTBEAT and not machine.never_healthy:
-            found += _heartbeats(world, machine, place, kind, told, end, speed, since)
-        if until is not None and until <= now:
-            code = run["exit_code"]
-            if kind == "release" and code:
-                say(
-                    until,
-                    "alembic.util.exc.CommandError: Can't locate revision identified by 'head'",
-                    "error",
-                )
-            say(until, f" INFO Main child exited normally with code: {code}")
+            begin = at + (len(messages) + 1) * step
+            found += _heartbeats(world, machine, place, kind, begin, min(now, until), speed, since)
+        code = run["exit_code"]
+        if kind == "release" and code:
+            say(until, "alembic.util.exc.CommandError: Can't locate revision identified by 'head'", "error")
+        say(until, f" INFO Main child exited normally with code: {code}")
     return found
 
 
@@ -144,7 +146,14 @@ def _heartbeats(
     low = max(low, last - NEWEST)
     text = _HEARTBEAT[kind].format(path=_path(machine), port=_port(machine))
     return [
-        Line(_nanoseconds(first + k * every, place + 1), text, "info", machine.id, machine.region, "app")
+        Line(
+            _nanoseconds(first + k * every, place + PLACES - 1),
+            text,
+            "info",
+            machine.id,
+            machine.region,
+            "app",
+        )
         for k in range(low, last + 1)
     ]
 
