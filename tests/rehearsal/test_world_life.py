@@ -19,7 +19,7 @@ ACTIONS = st.lists(
         st.sampled_from(["update", "start", "stop", "restart", "lease", "unlease", "destroy", "idle"]),
         st.floats(0, 40),
     ),
-    max_size=14,
+    max_size=9,
 )
 
 
@@ -58,7 +58,7 @@ def _check(shown: dict[str, Any], now: float) -> None:
         assert shown["checks"][0]["status"] != "passing"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ACTIONS, st.sampled_from([1.0, 30.0]), st.sampled_from(["", "crash-loop@app", "never-healthy@app"]))
 def test_invariants_of_a_machines_life(actions: list[tuple[str, float]], speed: float, fault: str) -> None:
     async def live() -> None:

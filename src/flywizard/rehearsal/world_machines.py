@@ -112,8 +112,9 @@ def update(world: World, machine: Machine, body: JSON, now: float, speed: float,
 def start(world: World, machine: Machine, now: float, speed: float, fate: Fate) -> str:
     """Start a machine; return the state before. A release command runs, exits and is destroyed."""
     before = phase(machine, now)
-    if before == "started":
+    if before == "started" or any(run["at"] > now and run["until"] is None for run in machine.runs):
         return before
+    _end_run(machine, now)
     machine.phases = [[now, before]]
     machine.events = [e for e in machine.events if e["at"] <= now]
     _run(world, machine, now, speed, fate)
