@@ -118,12 +118,7 @@ def parse(url: Secret | str) -> Credentials:
         said = f"`{scheme[1]}://` is not a Postgres URL" if scheme else "this is not a URL"
         raise DsnError("scheme", f"{said}; it begins with `postgresql://`")
     body = text[scheme.end() :]
-    authority = re.split(r"[/?#]", body, maxsplit=1)[0]
-    if "@" in authority:
-        userinfo, _, _ = authority.rpartition("@")
-    else:
-        userinfo, _, _ = body.rpartition("@")
-    rest = body[len(userinfo) + 1 :] if "@" in body else body
+    userinfo, rest = _login_and_rest(body)
     shape = _REST.match(rest)
     place, name, raw_query = (
         (shape["place"], shape["name"] or "", shape["query"] or "") if shape else ("", "", "")
@@ -151,6 +146,16 @@ def parse(url: Secret | str) -> Credentials:
     if found.sslmode not in SSL_MODES:
         raise DsnError("sslmode", f"`sslmode` is one of {', '.join(SSL_MODES)}")
     return found
+
+
+def _login_and_rest(body: str) -> tuple[str, str]:
+    """Cut at the last ``@`` after which a host and a database follow: a pasted password may hold ``@``, ``/`` and ``#``."""
+    for at in reversed([match.start() for match in re.finditer("@", body)]):
+        shape = _REST.match(body[at + 1 :])
+        if shape and shape["place"] and shape["name"]:
+            return body[:at], body[at + 1 :]
+    login, at_sign, _ = re.split(r"[/?#]", body, maxsplit=1)[0].rpartition("@")
+    return (login, body[len(login) + 1 :]) if at_sign else ("", body)
 
 
 def _place(text: str) -> tuple[str, int]:

@@ -125,7 +125,7 @@ _UPSTASH: Final = re.compile(
     r"^[a-z]+-[a-z]+-\d+-[a-z0-9]+(-rest)?-kafka\.upstash\.io(:\d+)?$", re.IGNORECASE
 )
 _MSK_SERVERLESS: Final = re.compile(r"\.kafka-serverless\.[a-z0-9-]+\.amazonaws\.com$", re.IGNORECASE)
-_SCHEME: Final = re.compile(r"^([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_SCHEME: Final = re.compile(r"^([a-z][a-z0-9+._-]*)://", re.IGNORECASE)
 _HOST: Final = re.compile(r"^[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?$")
 _KAFKA_SCHEMES: Final = frozenset(
     {"kafka", "kafka+ssl", "sasl_ssl", "sasl_plaintext", "ssl", "plaintext", "client"}

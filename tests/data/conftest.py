@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
-from tests.support import real_kafka
+
+from flywizard.rehearsal import database
+from tests.support import real_kafka, real_postgres
 from tests.support.certificates import Authority, make_authority
 
 
@@ -22,3 +25,28 @@ def real_broker(authority: Authority) -> Iterator[real_kafka.RealKafka]:
         pytest.skip(reason)
     with real_kafka.running(authority.folder, authority) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def tls_postgres(
+    tmp_path_factory: pytest.TempPathFactory, authority: Authority
+) -> Iterator[real_postgres.TlsPostgres]:
+    """A Debian Postgres with TLS, or a skip that says what is missing."""
+    if reason := real_postgres.missing():
+        pytest.skip(reason)
+    with real_postgres.running(tmp_path_factory.mktemp("postgres"), authority) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[database.Running]:
+    """The rehearsal's Postgres, or a skip with the reason it gives."""
+    folder = tmp_path_factory.mktemp("rehearsed")
+    try:
+        server = asyncio.run(database.start(folder))
+    except database.Unavailable as reason:
+        pytest.skip(str(reason))
+    try:
+        yield server
+    finally:
+        asyncio.run(database.remove(folder))

@@ -8,15 +8,15 @@ import ssl
 import struct
 
 import pytest
-from tests.support.certificates import Authority
-from tests.support.proof_cases import CASES, TOPICS, Case, Outcome, check, outcome, stand_in
-from tests.support.real_kafka import RealKafka, free_ports
 
 from flywizard.adapters import kafka_wire as wire
 from flywizard.adapters.kafka import KafkaProof
 from flywizard.adapters.kafka_connection import Connection
 from flywizard.adapters.sockets import connect, resolve
 from flywizard.proofs import stage_problem
+from tests.support.certificates import Authority
+from tests.support.proof_cases import CASES, TOPICS, Case, Outcome, check, outcome, stand_in
+from tests.support.real_kafka import RealKafka, free_ports
 
 CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 

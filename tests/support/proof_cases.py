@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from tests.support.certificates import Authority
-from tests.support.real_kafka import PASSWORDS, PROTOCOLS
-
 from flywizard.adapters.kafka import KafkaProof
 from flywizard.ports import KafkaSettings, Stage
 from flywizard.rehearsal.broker import BrokerSettings, StandInBroker
 from flywizard.vault import Secret
+from tests.support.certificates import Authority
+from tests.support.real_kafka import PASSWORDS, PROTOCOLS
 
 TOPICS = {"inbound": 3}
 

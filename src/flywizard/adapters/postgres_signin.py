@@ -171,7 +171,7 @@ def refusal(text: str, place: dsn.Credentials) -> StageError:
             "signin", f"the parameter `{wrong[1]}` of the URL is not known to Postgres' own library"
         )
     for code, pattern in _TEXTS:
-        if pattern.search(line) or (code == "tls_required" and pattern.search(text)):
+        if pattern.search(line):
             return StageError(code, said)
     return StageError("signin", said or "the sign-in failed")
 

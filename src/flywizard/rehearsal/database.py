@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flywizard import dsn
 from flywizard.rehearsal import postgres_files as files
-from flywizard.rehearsal.postgres_files import HOST, Unavailable
+from flywizard.rehearsal.postgres_files import HOST
+from flywizard.rehearsal.postgres_files import Unavailable as Unavailable
 from flywizard.vault import Secret
 
 if TYPE_CHECKING:

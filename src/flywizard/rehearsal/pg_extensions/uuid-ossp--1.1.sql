@@ -54,9 +54,9 @@ BEGIN
     FOR block IN 0 .. length(padded) / 64 - 1 LOOP
         w := ARRAY[]::bigint[];
         FOR i IN 0 .. 15 LOOP
-            w[i] := get_byte(padded, block * 64 + i * 4)::bigint << 24
-                | get_byte(padded, block * 64 + i * 4 + 1)::bigint << 16
-                | get_byte(padded, block * 64 + i * 4 + 2)::bigint << 8
+            w[i] := (get_byte(padded, block * 64 + i * 4)::bigint << 24)
+                | (get_byte(padded, block * 64 + i * 4 + 1)::bigint << 16)
+                | (get_byte(padded, block * 64 + i * 4 + 2)::bigint << 8)
                 | get_byte(padded, block * 64 + i * 4 + 3)::bigint;
         END LOOP;
         FOR i IN 16 .. 79 LOOP
