@@ -65,7 +65,12 @@ def test_the_worker_and_the_web_of_the_example(findings: Findings) -> None:
     assert [(e.file, e.line) for e in worker.evidence] == [
         ("docker-compose.yml", line_of("docker-compose.yml", "command: python -m"))
     ]
-    assert (web.path, web.port, web.command, web.package_manager) == ("frontend", 3000, "node server.js", "npm")
+    assert (web.path, web.port, web.command, web.package_manager) == (
+        "frontend",
+        3000,
+        "node server.js",
+        "npm",
+    )
     assert web.public_names == ("NEXT_PUBLIC_API_URL",)
     assert web.standalone is True
     assert web.evidence[0].what.startswith("Next.js 16.")
@@ -73,14 +78,21 @@ def test_the_worker_and_the_web_of_the_example(findings: Findings) -> None:
 
 def test_the_database_and_the_broker_of_the_example(findings: Findings) -> None:
     database, broker = findings.database, findings.broker
-    assert (database.driver, database.dsn_env, database.dsn_scheme) == ("asyncpg", "DATABASE_URL", "postgresql")
+    assert (database.driver, database.dsn_env, database.dsn_scheme) == (
+        "asyncpg",
+        "DATABASE_URL",
+        "postgresql",
+    )
     assert [(e.name, e.evidence.line) for e in database.extensions] == [("vector", 3), ("uuid-ossp", 4)]
     assert database.vector_dimensions == (1536,)
     assert (database.schema.method, database.schema.files) == ("sql", ("database/schema.sql",))
     assert database.schema.tables == ("customers", "tickets", "articles", "messages")
     assert [p.size for p in database.pools] == [5]
     assert (broker.client, broker.sasl_capable) == ("aiokafka", True)
-    assert (broker.bootstrap_env, broker.security_env) == ("KAFKA_BOOTSTRAP_SERVERS", "KAFKA_SECURITY_PROTOCOL")
+    assert (broker.bootstrap_env, broker.security_env) == (
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "KAFKA_SECURITY_PROTOCOL",
+    )
     assert (broker.username_env, broker.password_env) == ("KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD")
     assert (broker.topics, broker.groups) == (("inbound-messages",), ("helpdesk-workers",))
 
@@ -104,15 +116,58 @@ def test_the_variables_of_the_example(findings: Findings) -> None:
 
 def test_the_json_has_the_contracts_keys(findings: Findings) -> None:
     data = json.loads(json.dumps(findings.to_json()))
-    assert {"version", "root", "kind", "services", "database", "broker", "env", "problems", "questions"} <= set(data)
-    assert {"name", "role", "path", "dockerfile", "command", "port", "health", "language", "framework", "evidence"} <= set(data["services"][0])
+    assert {
+        "version",
+        "root",
+        "kind",
+        "services",
+        "database",
+        "broker",
+        "env",
+        "problems",
+        "questions",
+    } <= set(data)
+    assert {
+        "name",
+        "role",
+        "path",
+        "dockerfile",
+        "command",
+        "port",
+        "health",
+        "language",
+        "framework",
+        "evidence",
+    } <= set(data["services"][0])
     assert set(data["services"][0]["evidence"][0]) == {"file", "line", "what"}
-    assert {"needed", "engine", "driver", "dsn_env", "dsn_scheme", "extensions", "schema"} <= set(data["database"])
+    assert {"needed", "engine", "driver", "dsn_env", "dsn_scheme", "extensions", "schema"} <= set(
+        data["database"]
+    )
     assert set(data["database"]["schema"]) == {"method", "files", "command"}
     assert set(data["database"]["extensions"][0]) == {"name", "evidence"}
-    assert {"needed", "client", "sasl_capable", "bootstrap_env", "security_env", "topics", "groups"} <= set(data["broker"])
-    assert set(data["env"][0]) == {"name", "services", "required", "secret", "build_time", "default", "evidence"}
-    assert set(data["problems"][0]) == {"id", "blocking", "when", "handled", "fixable", "message", "remedy", "file", "line"}
+    assert {"needed", "client", "sasl_capable", "bootstrap_env", "security_env", "topics", "groups"} <= set(
+        data["broker"]
+    )
+    assert set(data["env"][0]) == {
+        "name",
+        "services",
+        "required",
+        "secret",
+        "build_time",
+        "default",
+        "evidence",
+    }
+    assert set(data["problems"][0]) == {
+        "id",
+        "blocking",
+        "when",
+        "handled",
+        "fixable",
+        "message",
+        "remedy",
+        "file",
+        "line",
+    }
 
 
 def test_the_same_tree_gives_the_same_findings(findings: Findings) -> None:
@@ -134,7 +189,11 @@ def test_a_worker_with_a_fly_configuration_of_its_own() -> None:
     findings = found(edited(add={"backend/fly.worker.toml": own}))
     worker = findings.service("worker")
     assert worker is not None
-    assert (worker.fly_config, worker.fly_app, worker.path) == ("backend/fly.worker.toml", "helpdesk-consumer", "backend")
+    assert (worker.fly_config, worker.fly_app, worker.path) == (
+        "backend/fly.worker.toml",
+        "helpdesk-consumer",
+        "backend",
+    )
     api = findings.service("api")
     assert api is not None
     assert api.fly_config is None
@@ -198,7 +257,12 @@ def test_a_flat_project_at_the_root() -> None:
         }
     )
     (api,) = findings.services
-    assert (api.path, api.command, api.port, api.health) == (".", "uvicorn main:app --host 0.0.0.0 --port 8000", 8000, "/healthz")
+    assert (api.path, api.command, api.port, api.health) == (
+        ".",
+        "uvicorn main:app --host 0.0.0.0 --port 8000",
+        8000,
+        "/healthz",
+    )
     assert (api.dockerfile, api.package_manager) == (None, "pip")
     assert [(e.name, e.required, e.secret) for e in findings.env] == [("API_KEY", True, True)]
 
@@ -263,9 +327,24 @@ def test_a_confluent_dictionary_is_looked_into() -> None:
 @pytest.mark.parametrize(
     ("imports", "requirement", "driver", "scheme"),
     [
-        ("from sqlalchemy.ext.asyncio import create_async_engine", "sqlalchemy\nasyncpg", "sqlalchemy+asyncpg", "postgresql+asyncpg"),
-        ("from sqlalchemy import create_engine", "sqlalchemy\npsycopg2-binary", "sqlalchemy+psycopg2", "postgresql"),
-        ("from sqlalchemy import create_engine", "sqlalchemy\npsycopg[binary]", "sqlalchemy+psycopg", "postgresql+psycopg"),
+        (
+            "from sqlalchemy.ext.asyncio import create_async_engine",
+            "sqlalchemy\nasyncpg",
+            "sqlalchemy+asyncpg",
+            "postgresql+asyncpg",
+        ),
+        (
+            "from sqlalchemy import create_engine",
+            "sqlalchemy\npsycopg2-binary",
+            "sqlalchemy+psycopg2",
+            "postgresql",
+        ),
+        (
+            "from sqlalchemy import create_engine",
+            "sqlalchemy\npsycopg[binary]",
+            "sqlalchemy+psycopg",
+            "postgresql+psycopg",
+        ),
         ("import psycopg", "psycopg", "psycopg", "postgresql"),
         ("from sqlalchemy import create_engine", "sqlalchemy", None, None),
     ],

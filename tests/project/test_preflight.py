@@ -119,7 +119,12 @@ def test_it_speaks(case: Case) -> None:
     said = objections(case.texts, case.rule)
     assert said, f"{case.rule} is silent"
     first = said[0]
-    assert (first.file, first.blocking, first.handled, first.when) == (case.file, case.blocking, case.handled, case.when)
+    assert (first.file, first.blocking, first.handled, first.when) == (
+        case.file,
+        case.blocking,
+        case.handled,
+        case.when,
+    )
     assert first.fixable is case.fixable
     if case.marker is not None:
         assert first.line is not None
@@ -173,7 +178,13 @@ def test_no_fix_is_a_key_error() -> None:
 
 
 def test_blocking_depends_on_the_choice() -> None:
-    texts = edited(("backend/src/kafka_client.py", "AIOKafkaProducer(**connection(settings))", "AIOKafkaProducer(bootstrap_servers='x')"))
+    texts = edited(
+        (
+            "backend/src/kafka_client.py",
+            "AIOKafkaProducer(**connection(settings))",
+            "AIOKafkaProducer(bootstrap_servers='x')",
+        )
+    )
     (objection,) = objections(texts, "C-60")
     assert preflight.blocks(objection, database="managed", broker="sasl")
     assert not preflight.blocks(objection, database="managed", broker="plaintext")

@@ -111,7 +111,9 @@ def test_an_environment_overrides_and_renames() -> None:
     assert (spec.name, spec.region) == ("helpdesk-staging", "ams")
     assert (spec.services["api"].app, spec.services["api"].machines) == ("helpdesk-api-staging", 2)
     assert spec.services["web"].machines == 1
-    assert resolve(spec).services["web"].build_args == {"NEXT_PUBLIC_API_URL": "https://helpdesk-api-staging.fly.dev/v1"}
+    assert resolve(spec).services["web"].build_args == {
+        "NEXT_PUBLIC_API_URL": "https://helpdesk-api-staging.fly.dev/v1"
+    }
     with pytest.raises(SpecError, match="no environment `production`; known: `staging`"):
         load(GOOD, environment="production")
 
@@ -144,7 +146,9 @@ def test_new_and_removed_entries() -> None:
 
 
 def test_unknown_keys_of_a_newer_version_stay() -> None:
-    text = GOOD.replace("[services.web]", 'colour = "blue"\n\n[services.web]').replace("[secrets", "[future]\nx = 1\n\n[secrets")
+    text = GOOD.replace("[services.web]", 'colour = "blue"\n\n[services.web]').replace(
+        "[secrets", "[future]\nx = 1\n\n[secrets"
+    )
     after = dump(load(GOOD).model_copy(update={"region": "fra"}), text)
     assert 'colour = "blue"' in after
     assert "[future]\nx = 1" in after
@@ -158,7 +162,12 @@ names = st.from_regex(r"[a-z][a-z0-9]{1,8}", fullmatch=True)
     name=names,
     services=st.dictionaries(
         names,
-        st.tuples(st.sampled_from(["api", "worker", "web"]), st.integers(1, 65535), st.text(max_size=20), st.integers(1, 5)),
+        st.tuples(
+            st.sampled_from(["api", "worker", "web"]),
+            st.integers(1, 65535),
+            st.text(max_size=20),
+            st.integers(1, 5),
+        ),
         max_size=4,
     ),
     plan=st.sampled_from(["basic", "launch-3"]),
@@ -167,7 +176,15 @@ def test_what_is_saved_loads_as_the_same(
     name: str, services: dict[str, tuple[str, int, str, int]], plan: str
 ) -> None:
     clean = {
-        key: ServiceSpec(role=role, app=f"{name}-{key}", port=port, env={"A": text.replace("{", "")}, machines=machines)  # type: ignore[arg-type]
+        key: ServiceSpec.model_validate(
+            {
+                "role": role,
+                "app": f"{name}-{key}",
+                "port": port,
+                "env": {"A": text.replace("{", "")},
+                "machines": machines,
+            }
+        )
         for key, (role, port, text, machines) in services.items()
     }
     spec = Spec(
@@ -184,7 +201,12 @@ def test_the_proposal_for_the_example() -> None:
     assert spec.name == "help-desk"
     assert spec.apps().keys() == {"help-desk-api", "help-desk-web"}
     assert [spec.group_of(n) for n in spec.services] == ["app", "worker", "app"]
-    assert (spec.database.name, spec.database.plan, spec.database.storage_gb, spec.database.version) == ("help-desk-db", "basic", 10, 17)
+    assert (spec.database.name, spec.database.plan, spec.database.storage_gb, spec.database.version) == (
+        "help-desk-db",
+        "basic",
+        10,
+        17,
+    )
     assert spec.database.extensions == ["vector", "uuid-ossp"]
     assert spec.database.schema_.files == ["database/schema.sql"]
     assert {n: s.source for n, s in spec.secrets.items()} == {
@@ -197,7 +219,14 @@ def test_the_proposal_for_the_example() -> None:
 
 
 def test_the_proposal_without_a_broker_and_with_a_database_that_exists() -> None:
-    spec = propose(found(example()), project="helpdesk", organization="acme", region="iad", database="existing", broker="none")
+    spec = propose(
+        found(example()),
+        project="helpdesk",
+        organization="acme",
+        region="iad",
+        database="existing",
+        broker="none",
+    )
     assert spec.database.url_secret == "DATABASE_URL"
     assert spec.secrets["DATABASE_URL"].source == "asked"
     assert spec.secrets["KAFKA_BOOTSTRAP_SERVERS"].source == "asked"
@@ -207,19 +236,32 @@ def test_the_proposal_without_a_broker_and_with_a_database_that_exists() -> None
 
 def test_existing_names_are_taken_and_placeholders_are_not() -> None:
     own = 'app = "desk-of-help"\n[processes]\n  web = "uvicorn src.main:app --host 0.0.0.0 --port 8000"\n  worker = "python -m src.workers.message_processor"\n'
-    spec = propose(found(edited(add={"backend/fly.toml": own})), project="helpdesk", organization="acme", region="iad")
+    spec = propose(
+        found(edited(add={"backend/fly.toml": own})), project="helpdesk", organization="acme", region="iad"
+    )
     assert spec.services["api"].app == spec.services["worker"].app == "desk-of-help"
     assert spec.group_of("api") == "web"
     vague = own.replace("desk-of-help", "helpdesk-REPLACE_ME")
-    spec = propose(found(edited(add={"backend/fly.toml": vague})), project="helpdesk", organization="acme", region="iad")
+    spec = propose(
+        found(edited(add={"backend/fly.toml": vague})), project="helpdesk", organization="acme", region="iad"
+    )
     assert spec.services["api"].app == "helpdesk-api"
 
 
 def test_a_worker_of_its_own_app() -> None:
     own = 'app = "helpdesk-consumer"\n[build]\n  dockerfile = "Dockerfile"\n[processes]\n  app = "python -m src.workers.message_processor"\n'
-    spec = propose(found(edited(add={"backend/fly.worker.toml": own})), project="helpdesk", organization="acme", region="iad")
+    spec = propose(
+        found(edited(add={"backend/fly.worker.toml": own})),
+        project="helpdesk",
+        organization="acme",
+        region="iad",
+    )
     assert [s.app for s in spec.services.values()] == ["helpdesk-api", "helpdesk-consumer", "helpdesk-web"]
-    assert [s.config for s in spec.services.values()] == ["backend/fly.toml", "backend/fly.worker.toml", "frontend/fly.toml"]
+    assert [s.config for s in spec.services.values()] == [
+        "backend/fly.toml",
+        "backend/fly.worker.toml",
+        "frontend/fly.toml",
+    ]
 
 
 def test_shell_syntax_is_wrapped() -> None:
@@ -229,6 +271,8 @@ def test_shell_syntax_is_wrapped() -> None:
     assert runnable(None) is None
 
 
-@pytest.mark.parametrize(("text", "slug"), [("My App_2", "my-app-2"), ("---", "app"), ("x", "app"), ("é" * 5, "app")])
+@pytest.mark.parametrize(
+    ("text", "slug"), [("My App_2", "my-app-2"), ("---", "app"), ("x", "app"), ("é" * 5, "app")]
+)
 def test_slugs(text: str, slug: str) -> None:
     assert app_slug(text) == slug

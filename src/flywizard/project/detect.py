@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from flywizard.project import detect_data, dotenv_names, nextjs
 from flywizard.project import survey as surveys
@@ -16,6 +17,9 @@ from flywizard.project.detect_worker import worker_services
 from flywizard.project.model import Evidence, Findings, Objection, Question, Role, Service
 from flywizard.project.survey import Survey
 from flywizard.project.tree import Tree, scan
+from flywizard.text import clean
+
+T = TypeVar("T")
 
 
 def inspect(root: Path, answers: Mapping[str, str] | None = None) -> Findings:
@@ -47,7 +51,21 @@ def detect(tree: Tree, answers: Mapping[str, str] | None = None) -> Findings:
     findings = findings_of(survey, answers or {})
     problems = preflight.objections(survey, findings)
     unread = [f"`{path}`: {reason}" for path, reason in sorted(tree.unreadable.items())]
-    return replace(findings, problems=tuple(problems), skipped=(*findings.skipped, *unread))
+    return cleaned(replace(findings, problems=tuple(problems), skipped=(*findings.skipped, *unread)))
+
+
+def cleaned(value: T) -> T:
+    """Return a value with every text in it cleaned: what a repository says is shown on terminals."""
+    out: Any = value
+    if isinstance(value, str):
+        out = clean(value)
+    elif isinstance(value, tuple):
+        out = tuple(cleaned(item) for item in value)
+    elif isinstance(value, dict):
+        out = {cleaned(key): cleaned(item) for key, item in value.items()}
+    elif is_dataclass(value) and not isinstance(value, type):
+        out = replace(value, **{f.name: cleaned(getattr(value, f.name)) for f in fields(value)})
+    return out  # type: ignore[no-any-return]
 
 
 def findings_of(survey: Survey, answers: Mapping[str, str]) -> Findings:
@@ -106,6 +124,8 @@ def _web(
         folders = composed if len(composed) == 1 else folders
     folder = next(iter(folders)) if len(folders) == 1 else answers.get("service.web", "")
     if folder not in folders:
+        if answers.get("service.web") == "none":
+            return None
         places = tuple(Evidence(p.path, p.line("next"), p.framework or "") for p in folders.values())
         questions.append(
             Question("service.web", "Which of these is the web frontend?", (*sorted(folders), "none"), places)

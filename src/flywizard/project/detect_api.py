@@ -32,6 +32,8 @@ def api_service(
         return None
     entry = entries[0] if len(entries) == 1 else _preferred(asgi, entries) or answers.get("service.api", "")
     if entry not in entries:
+        if answers.get("service.api") == "none":
+            return None
         places = tuple(_application_evidence(survey, e) for e in entries)
         questions.append(
             Question("service.api", "Which of these is the API?", (*sorted(entries), "none"), places)

@@ -296,6 +296,8 @@ def _schema(survey: Survey, answers: Mapping[str, str], questions: list[Question
         return Schema()
     method = methods[0] if len(methods) == 1 else answers.get("schema.method", "")
     if method not in methods:
+        if answers.get("schema.method") == "none":
+            return Schema("none")
         places = tuple(
             Evidence(p, 1, "a way to make the tables")
             for p in (*alembic, *prisma, *(f.path for f in with_tables))

@@ -103,6 +103,8 @@ def _of_modules(
         return []
     path = found[0] if len(found) == 1 else answers.get("service.worker", "")
     if path not in found:
+        if answers.get("service.worker") == "none":
+            return []
         places = tuple(
             Evidence(p, survey.python[p].main_line or 1, "can be started, and consumes") for p in found
         )

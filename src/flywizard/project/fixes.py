@@ -16,7 +16,7 @@ from flywizard.project.tree import Tree
 
 
 def _change(tree: Tree, path: str, after: str) -> list[FileChange]:
-    return [FileChange(path, tree.text(path), after)]
+    return [tree.change(path, after)]
 
 
 def _lines(tree: Tree, objection: Objection) -> tuple[str, list[str], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from flywizard.plan import FileChange
-from flywizard.project import fixes, images, nextjs
+from flywizard.project import fixes, flytoml, images, nextjs
 from flywizard.project.compose import join
 from flywizard.project.fly_files import fly_toml
 from flywizard.project.model import Findings, Service
@@ -25,15 +25,17 @@ def files(
         spec_path: where the spec is kept.
     """
     before = tree.text(spec_path)
-    out = [FileChange(spec_path, before, dump(spec, before))]
+    out = [tree.change(spec_path, dump(spec, before))]
     resolved = resolve(spec)
     seen: set[str] = set()
     for app, members in resolved.apps().items():
         first = next(iter(members.values()))
-        if first.config and first.config not in seen and first.config not in tree.unreadable:
+        if first.config and first.config not in seen:
             seen.add(first.config)
             existing = tree.text(first.config)
-            out.append(FileChange(first.config, existing, fly_toml(resolved, app, existing)))
+            if first.config in tree and (existing is None or flytoml.read(first.config, existing).error):
+                continue  # C-87 has said so; what can't be read is not written over
+            out.append(tree.change(first.config, fly_toml(resolved, app, existing)))
         for name, service in members.items():
             found = next((s for s in findings.services if s.name == name or s.role == service.role), None)
             for change in _image_files(tree, service, found):

@@ -77,7 +77,7 @@ def propose(
             port=service.port,
             health=service.health,
             deep_health=service.deep_health,
-            group=service.group if service.group and re.match(r"^[a-z][a-z0-9_-]*$", service.group) else None,
+            group=_group(service),
             secrets=names,
             env=_environment(findings, service) if service.role != "web" and web else {},
             build_args=_build_args(findings, service),
@@ -105,6 +105,13 @@ def propose(
         services=services,
         secrets=dict(sorted(secrets.items())),
     )
+
+
+def _group(service: Service) -> str | None:
+    """Return an existing group's name where it isn't the one a service has anyway."""
+    usual = "app" if service.role in {"api", "web"} else service.name
+    named = service.group if service.group and re.match(r"^[a-z][a-z0-9_-]{0,40}$", service.group) else None
+    return None if named == usual else named
 
 
 def runnable(command: str | None) -> str | None:

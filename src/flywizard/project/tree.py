@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from flywizard.plan import FileChange
+
 IGNORED = frozenset(
     [
         ".git",
@@ -38,6 +40,7 @@ IGNORED = frozenset(
     ]
 )
 MAX_FILES = 20_000
+BOM = "\ufeff"
 MAX_DEPTH = 12
 MAX_TEXT = 1_000_000
 """Bytes; larger files are listed, never read."""
@@ -104,6 +107,22 @@ class Tree:
 
     def text(self, path: str) -> str | None:
         """Return a file's text with plain line feeds, or None where it can't be read (see ``unreadable``)."""
+        exact = self.exact(path)
+        if exact is None:
+            return None
+        return exact.removeprefix(BOM).replace("\r\n", "\n").replace("\r", "\n")
+
+    def change(self, path: str, after: str) -> FileChange:
+        """Return the change from a file as it is to a text with plain line feeds, in the file's own line ends."""
+        exact = self.exact(path)
+        if exact is None or after == self.text(path):
+            return FileChange(path, exact, after if exact is None else exact)
+        if exact.count("\r\n") * 2 > exact.count("\n"):
+            after = after.replace("\n", "\r\n")
+        return FileChange(path, exact, (BOM if exact.startswith(BOM) else "") + after)
+
+    def exact(self, path: str) -> str | None:
+        """Return a file's text as it is, or None where it can't be read (see ``unreadable``)."""
         if path in self._texts:
             return self._texts[path]
         if path not in self.sizes or self.root is None:
@@ -132,10 +151,9 @@ class Tree:
         if b"\0" in data:
             return None, "not text"
         try:
-            text = data.decode("utf-8-sig")
+            return data.decode(), ""
         except UnicodeDecodeError:
             return None, "not UTF-8"
-        return text.replace("\r\n", "\n").replace("\r", "\n"), ""
 
 
 def scan(root: Path, *, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH) -> Tree:
