@@ -23,7 +23,7 @@ PLAIN_ACTIONS: frozenset[str] = frozenset({"retry", "skip", "undo", "docs", "cop
 ACTION = re.compile(r"(?:edit:[a-z]+(?:\.[a-z_]+)?|set:[A-Za-z_{}][A-Za-z0-9_{}]*|run:[a-z][a-z-]*)")
 RAW_LINES = 200
 _FACT_LENGTH = 300
-_BAD_LINE = re.compile(r"(NAME=VALUE pairs \().*( is invalid\))", re.IGNORECASE)
+_BAD_LINE = re.compile(r"(NAME=VALUE pairs \().*", re.IGNORECASE)
 _WORDS = {
     "app": "the app", "name": "this name", "organization": "the organisation", "region": "this region",
     "machine": "the machine", "cluster": "the cluster", "group": "a process group", "path": "a file",
@@ -124,10 +124,10 @@ def all_rules() -> tuple[Rule, ...]:
 
 
 def collapsed(text: str) -> str:
-    """Return the text without escapes, and of lines overwritten by carriage returns the last writing only."""
-    from flywizard.flyctl.plaintext import plain
+    """Return the text without escapes, overwritten progress and the ends of endless lines."""
+    from flywizard.flyctl.plaintext import plain_short
 
-    return plain(text)
+    return plain_short(text)
 
 
 def _matching(
@@ -139,8 +139,8 @@ def _matching(
 
 
 def _raw(text: str) -> str:
-    lines = _BAD_LINE.sub(r"\1••••\2", collapsed(text)).strip("\n").split("\n")
-    return "\n".join(line.rstrip() for line in lines[-RAW_LINES:])
+    lines = collapsed(text).strip("\n").split("\n")[-RAW_LINES:]
+    return _BAD_LINE.sub(r"\1••••", "\n".join(line.rstrip() for line in lines))
 
 
 def _unknown(raw: str, exit_code: int | None, facts: Mapping[str, str], log: tuple[str, ...]) -> Problem:

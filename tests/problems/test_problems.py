@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 import flywizard
 from flywizard import problems
+from flywizard.flyctl.failures import build_failure
+from flywizard.flyctl.verdict import error_text
 from flywizard.problems import ACTION, PLAIN_ACTIONS, STAGES, Rule, all_rules, collapsed, diagnose, problem
 from tests.support.flyctl_recordings import names, recording
 
@@ -145,6 +147,28 @@ def test_only_the_end_of_a_long_text_is_kept() -> None:
     found = diagnose("deploy", "x\n" * 5000 + "Error: cluster creation failed")
     assert found.raw.count("\n") < problems.RAW_LINES
     assert found.id == "PG-FAILED"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    [
+        'process "' * 20_000,
+        ("process " + '"') * 200 + "\n" + " " * 300_000 + "|",
+        "start_tls " * 30_000,
+        "start_tls\n" * 30_000,
+        "(" * 200_000,
+        "failed to run query { " * 5_000,
+        "a" * 300_000,
+        "a.flycast " * 30_000,
+        "was " + "A records for " * 20_000,
+        "connection " * 50_000,
+    ],
+)
+def test_no_hostile_text_is_slow(text: str) -> None:
+    assert diagnose("build", text).id == "UNKNOWN"
+    assert build_failure(text) is None
+    assert error_text("Error: " + text)
 
 
 def test_an_unknown_id_is_an_error() -> None:

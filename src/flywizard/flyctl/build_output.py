@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from flywizard.flyctl.plaintext import plain
+from flywizard.flyctl.plaintext import plain, plain_short
 
 BuildPhase: TypeAlias = Literal["waiting", "building", "pushing", "pushed"]
 _ORDER: dict[BuildPhase, int] = {"waiting": 0, "building": 1, "pushing": 2, "pushed": 3}
@@ -80,7 +80,7 @@ class BuildReader:
             self._to("building")
         else:
             self.said = (line,)
-            for part in plain(line).split("\n"):
+            for part in plain_short(line).split("\n"):
                 self._line(part)
         after = self.progress
         return after if after != before else None

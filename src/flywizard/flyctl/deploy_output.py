@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from flywizard.flyctl.build_output import BuildReader
 from flywizard.flyctl.decode import Release, deployed_release
-from flywizard.flyctl.plaintext import plain
+from flywizard.flyctl.plaintext import plain_short
 
 Phase: TypeAlias = Literal[
     "start", "config", "build", "push", "image", "release", "addresses", "volumes", "release command",
@@ -156,7 +156,7 @@ class DeployReader:
         if (line.startswith('{"') and '"vertexes"' in line) or line.startswith(('{"statuses"', '{"logs"')):
             yield from self._built(line)
             return
-        for part in plain(line).split("\n"):
+        for part in plain_short(line).split("\n"):
             yield from self._line(stream, part)
 
     def feed_all(self, lines: Iterable[tuple[Literal["stdout", "stderr"], str]]) -> list[DeployProgress]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from flywizard.flyctl.plaintext import plain
+from flywizard.flyctl.plaintext import plain_short
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ BUILD: tuple[Failure, ...] = (
 
 def match(table: tuple[Failure, ...], text: str) -> tuple[Failure, dict[str, str]] | None:
     """Return the first row that matches, with its named groups, or None."""
-    clean = plain(text)
+    clean = plain_short(text)
     for row in table:
         if found := re.search(row.pattern, clean, re.IGNORECASE):
             groups = {key.rstrip("2"): value for key, value in found.groupdict().items() if value}

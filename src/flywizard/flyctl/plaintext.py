@@ -19,3 +19,12 @@ def plain(text: str) -> str:
         parts = [part for part in line.split("\r") if part]
         lines.append(parts[-1] if parts else "")
     return "\n".join(lines)
+
+
+LINE = 2000
+"""Characters of a line that are looked at: hostile lines must not make a pattern slow."""
+
+
+def plain_short(text: str) -> str:
+    """Return :func:`plain` with every line cut to :data:`LINE` characters."""
+    return "\n".join(line[:LINE] for line in plain(text).split("\n"))
