@@ -50,7 +50,7 @@ ALLOCATE = (
     "mutation($input: AllocateIPAddressInput!) { allocateIpAddress(input: $input) { app { sharedIpAddress }"
     " ipAddress { id address type region createdAt } } }"
 )
-LIMITED_TOKEN = (
+LIMITED = (
     "mutation CreateLimitedAccessToken ($name: String!, $organizationId: ID!, $profile: String!, $profileParams: JSON,"
     " $expiry: String!) { createLimitedAccessToken(input: {name: $name, organizationId: $organizationId, profile:"
     " $profile, profileParams: $profileParams, expiry: $expiry}) { limitedAccessToken { tokenHeader } } }"
@@ -279,7 +279,7 @@ async def _token(fly: Fly, organization: str, profile: str, params: Json, defaul
         "profileParams": params,
         "expiry": expiry,
     }
-    data = await fly.gql_named("CreateLimitedAccessToken", LIMITED_TOKEN, variables)
+    data = await fly.gql_named("CreateLimitedAccessToken", LIMITED, variables)
     header = data["createLimitedAccessToken"]["limitedAccessToken"]["tokenHeader"]
     if fly.json_wanted:
         fly.print_json({"token": header})

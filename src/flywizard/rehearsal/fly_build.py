@@ -17,7 +17,7 @@ from flywizard.rehearsal import fly_dockerfile as dockerfile
 from flywizard.rehearsal.fly_build_output import Printer, human_size
 from flywizard.rehearsal.fly_config import AppConfig
 from flywizard.rehearsal.fly_core import Answer, Cut, Failure, Fly, Json
-from flywizard.rehearsal.fly_deploy_image import Build, Image
+from flywizard.rehearsal.fly_deploy_image import NO_STRATEGY, Build, Image
 from flywizard.rehearsal.fly_proxy import private
 
 NO_SOURCE = (
@@ -118,8 +118,10 @@ async def build_image(fly: Fly, config: AppConfig, name: str, directory: Path, b
         if not fly.transport.interrupted:
             spent = int((fly.transport.now() - begun) * 1000)
             build.times.update(build_and_push_ms=spent, build_ms=spent, image_build_ms=spent)
-            build.strategies.append({"error": failure.text, "note": "", "result": "failed", "strategy": "depot.dev"})
-            await build.finish(None, failure.text)
+            error = "" if failure.text == NO_SOURCE else failure.text
+            build.kind = build.kind if error else ""
+            build.strategies.append({"error": error, "note": "", "result": "failed", "strategy": "depot.dev"})
+            await build.finish(None, error or NO_STRATEGY)
         raise
     build.strategies.append({"error": "", "note": "", "result": "success", "strategy": "depot.dev"})
     await build.finish(image)
@@ -127,6 +129,10 @@ async def build_image(fly: Fly, config: AppConfig, name: str, directory: Path, b
     fly.eprint(f"image: {image.ref}")
     fly.eprint(f"image size: {human_size(image.size)}")
     return image
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _label(fly: Fly) -> str:
@@ -145,7 +151,7 @@ def _arguments(fly: Fly, config: AppConfig) -> dict[str, str]:
 
 async def _depot(fly: Fly, config: AppConfig, name: str, directory: Path, path: Path, build: Build) -> Image:
     fly.eprint("Waiting for depot builder...\n")
-    recipe = path.read_text(encoding="utf-8", errors="replace")
+    recipe = _read(path)
     context = Context.read(directory, str(path))
     args, tag = _arguments(fly, config), _label(fly)
     body = {"app": name, "tag": tag, "args": args, "context_digest": context.digest(recipe)}
@@ -235,7 +241,8 @@ class _Run:
             dockerfile.Broken: the Dockerfile is wrong.
         """
         await self.quick(
-            "[internal] load build definition from Dockerfile", f"transferring dockerfile: {len(self.recipe.encode())}B done"
+            "[internal] load build definition from Dockerfile",
+            f"transferring dockerfile: {len(self.recipe.encode())}B done",
         )
         stages = dockerfile.parse(self.recipe)
         wanted = dockerfile.needed(stages, target)
@@ -244,12 +251,12 @@ class _Run:
         await self.quick("[internal] load .dockerignore", "transferring context: 71B done")
         steps = dockerfile.steps(stages, target, self.base_digest)
         plan = self.plan(steps)
-        self.printer.announce([s.name for s in steps] + [CONTEXT])
-        first = True
+        waiting = any(s.keyword in ("COPY", "ADD") and "--from=" not in s.text for s in steps)
+        self.printer.announce([s.name for s in steps] + ([CONTEXT] if waiting else []))
         for step, told, seconds in plan:
             await self.step(step, told, seconds)
-            if first:
-                first = False
+            if waiting:
+                waiting = False
                 await self.quick(CONTEXT, f"transferring context: {_size(self.context.size)} done")
         await self.export()
 
@@ -258,7 +265,9 @@ class _Run:
         used: set[int] = set()
         found = [(step, self.world(step, used)) for step in steps]
         whole = float(self.outcome.get("seconds") or 0) * 0.9
-        weights = [0.0 if told.get("cached") else 10.0 if step.keyword == "RUN" else 1.0 for step, told in found]
+        weights = [
+            0.0 if told.get("cached") else 10.0 if step.keyword == "RUN" else 1.0 for step, told in found
+        ]
         total = sum(weights) or 1.0
         failing = [i for i, told in enumerate(self.told) if told.get("error")]
         runs = [i for i, (step, _) in enumerate(found) if step.keyword == "RUN"]
@@ -302,7 +311,9 @@ class _Run:
         if missing:
             await self.fly.transport.sleep(QUICK)
             reference = hashlib.sha256(step.name.encode()).hexdigest()[:25]
-            error = f'failed to calculate checksum of ref {reference[:12]}::{reference}: "{missing}": not found'
+            error = (
+                f'failed to calculate checksum of ref {reference[:12]}::{reference}: "{missing}": not found'
+            )
             self.printer.failed(error, [])
             raise Failure(f"error building: failed to solve: failed to compute cache key: {error}")
         if told.get("cached"):
@@ -328,7 +339,11 @@ class _Run:
         told = next((t for t in self.told if t.get("name") == EXPORT), {})
         self.printer.begin(EXPORT)
         config = "sha256:" + hashlib.sha256(self.digest.encode()).hexdigest()
-        items = ["exporting layers done", f"exporting manifest {self.digest} done", f"exporting config {config} done"]
+        items = [
+            "exporting layers done",
+            f"exporting manifest {self.digest} done",
+            f"exporting config {config} done",
+        ]
         pushing = self.fly.on("push") or not self.fly.on("build-only")
         error = str(told.get("error") or "")
         if pushing:

@@ -87,7 +87,12 @@ class Printer:
             return
         what = text.removesuffix(" done")
         now = self._time()
-        status = {"id": what, "vertex": self._vertex(self._name), "name": what.partition(":")[0], "current": 0}
+        status = {
+            "id": what,
+            "vertex": self._vertex(self._name),
+            "name": what.partition(":")[0],
+            "current": 0,
+        }
         self._send(statuses=[status | {"timestamp": now, "started": now, "completed": now}])
 
     def line(self, text: str) -> None:
@@ -120,13 +125,17 @@ class Printer:
             self._send(vertexes=[self._state(self._name, completed=self._time(), error=error)])
             return
         self._plain(f"ERROR: {error}")
-        self._fly.err(f"------\n > {self._name}:\n{''.join(f'{line}{chr(10)}' for line in self._log[-10:])}------\n")
+        self._fly.err(
+            f"------\n > {self._name}:\n{''.join(f'{line}{chr(10)}' for line in self._log[-10:])}------\n"
+        )
 
     def canceled(self) -> None:
         """A signal stopped the build."""
         if self._raw:
             if self._name:
-                self._send(vertexes=[self._state(self._name, completed=self._time(), error="context canceled")])
+                self._send(
+                    vertexes=[self._state(self._name, completed=self._time(), error="context canceled")]
+                )
         elif self._name:
             self._fly.eprint()
             self._plain("CANCELED")

@@ -46,7 +46,10 @@ async def add(fly: Fly) -> None:
     """`fly certs add`."""
     host, app = _host(fly), fly.app()
     answer = await fly.flaps(
-        "POST", f"/v1/apps/{app}/certificates/acme", {"hostname": host}, what="failed to create ACME certificate"
+        "POST",
+        f"/v1/apps/{app}/certificates/acme",
+        {"hostname": host},
+        what="failed to create ACME certificate",
     )
     if fly.json_wanted:
         fly.print_json(_detail(answer))
@@ -76,7 +79,9 @@ async def check(fly: Fly) -> None:
 
 async def listing(fly: Fly) -> None:
     """`fly certs list`."""
-    answer = await fly.flaps("GET", f"/v1/apps/{fly.app()}/certificates?limit=50", what="failed to list certificates")
+    answer = await fly.flaps(
+        "GET", f"/v1/apps/{fly.app()}/certificates?limit=50", what="failed to list certificates"
+    )
     found = answer.get("certificates") or []
     if fly.json_wanted:
         fly.print_json([{k: c[k] for k in LISTED if k in c} for c in found])

@@ -17,7 +17,13 @@ CHECK = {
     "tls_skip_verify", "tls_server_name", "headers", "processes",
 }  # fmt: skip
 CONCURRENCY = {"type": None, "soft_limit": None, "hard_limit": None}
-MACHINE_CHECK = {"image": None, "entrypoint": None, "command": None, "kill_signal": None, "kill_timeout": None}
+MACHINE_CHECK = {
+    "image": None,
+    "entrypoint": None,
+    "command": None,
+    "kill_signal": None,
+    "kill_timeout": None,
+}
 AUTO = {"auto_stop_machines": None, "auto_start_machines": None, "min_machines_running": None}
 ANY: dict[str, Any] = {"*": None}
 CHECK_KEYS: dict[str, Any] = {k: ANY if k == "headers" else None for k in CHECK}
@@ -142,7 +148,9 @@ def find_config(flag: str, directory: Path) -> str:
                     return os.path.join(flag, name)
         if path.is_file():
             return flag
-        raise Failure(f"config file not found at specified path: {flag} (also tried: {os.path.join(flag, 'fly.toml')})")
+        raise Failure(
+            f"config file not found at specified path: {flag} (also tried: {os.path.join(flag, 'fly.toml')})"
+        )
     for name in FILES:
         if (directory / name).is_file():
             return str(directory / name)
@@ -182,7 +190,11 @@ def _picture(text: str, message: str) -> str:
     found = re.search(r"\(at line (\d+), column (\d+)\)", message)
     lines = text.split("\n")
     row, column = (int(found[1]), int(found[2])) if found else (len(lines), 1)
-    what = "basic strings cannot have new lines" if "Illegal character '\\n'" in message else message.split(" (at ")[0]
+    what = (
+        "basic strings cannot have new lines"
+        if "Illegal character '\\n'" in message
+        else message.split(" (at ")[0]
+    )
     picture = f"row {row} column {column}\n{row}| {lines[row - 1]}\n | {' ' * (column - 1)}~ {what}"
     return picture + (f"\n{row + 1}| {lines[row]}" if row < len(lines) and lines[row] else "")
 
@@ -194,7 +206,9 @@ def _type_error(raw: Mapping[str, Any]) -> str:
             value = part.get(key) if isinstance(part, dict) else None
             if value is not None and not isinstance(value, int):
                 kind = {str: "string", float: "number", list: "array"}.get(type(value), "object")
-                return f"json: cannot unmarshal {kind} into Go struct field {struct}.{section}.{key} of type int"
+                return (
+                    f"json: cannot unmarshal {kind} into Go struct field {struct}.{section}.{key} of type int"
+                )
     return ""
 
 
@@ -241,7 +255,9 @@ def canonical(raw: Mapping[str, Any]) -> dict[str, Any]:
             value = [value]
         match key:
             case "env":
-                value = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in sorted(value.items())}
+                value = {
+                    k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in sorted(value.items())
+                }
             case "processes":
                 value = dict(sorted(value.items()))
             case "kill_timeout":
@@ -294,7 +310,7 @@ def problems(config: AppConfig) -> list[str]:
         for service in services:
             if not service.get("processes"):
                 found.append(
-                    f"Service has no processes set but app has {len(groups)} processes defined; update fly.toml"
+                    f"Service has no processes set but app has {len(groups)} processes defined; update fly.toml"  # noqa: S608
                     " to set processes for each service"
                 )
     for service in services:
@@ -302,7 +318,9 @@ def problems(config: AppConfig) -> list[str]:
             found.append("Service has no internal port set but app has services defined")
         for name in service.get("processes") or []:
             if name not in groups:
-                found.append(f"Service specifies '{name}' as one of its processes, but no processes are defined with that name; update fly.toml to add a '{name}' process or remove it from service's processes list")
+                found.append(
+                    f"Service specifies '{name}' as one of its processes, but no processes are defined with that name; update fly.toml to add a '{name}' process or remove it from service's processes list"
+                )
     for name, check in (d.get("checks") or {}).items():
         if not check.get("type"):
             found.append(f"Check '{name}' is missing a type; set it to 'tcp' or 'http'")
@@ -311,7 +329,9 @@ def problems(config: AppConfig) -> list[str]:
             found.append(f"Environment variable {name} is invalid: names starting with FLY_ are reserved")
     strategy = (d.get("deploy") or {}).get("strategy", "")
     if strategy not in STRATEGIES:
-        found.append(f"unsupported deployment strategy '{strategy}'; Apps v2 supports the following strategies: canary, rolling, immediate, and bluegreen")
+        found.append(
+            f"unsupported deployment strategy '{strategy}'; Apps v2 supports the following strategies: canary, rolling, immediate, and bluegreen"
+        )
     if strategy == "canary" and d.get("mounts"):
         found.append("error canary deployment strategy is not supported when using mounted volumes")
     return found

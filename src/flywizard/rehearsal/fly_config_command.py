@@ -110,7 +110,7 @@ async def save(fly: Fly) -> None:
     """`fly config save`: writes the latest release's configuration to `fly.toml` here."""
     shown = find_config(fly.flag("config"), Path.cwd()) or "fly.toml"
     app = fly.app()
-    if Path(shown).exists() and not fly.on("yes"):
+    if os.path.exists(shown) and not fly.on("yes"):  # noqa: ASYNC240 (a local file, and nothing else runs)
         raise Failure("yes flag must be specified when not running interactively")
     definition = await release_definition(fly, app)
     if not definition:
@@ -122,8 +122,12 @@ async def save(fly: Fly) -> None:
         definition = {"app": app}
     head = f"# fly.toml app configuration file generated for {app}\n#\n"
     head += "# See https://fly.io/docs/reference/configuration/ for information about how to use this file.\n#\n\n"
-    Path(shown).write_text(head + to_toml(canonical(definition)), encoding="utf-8")
+    _write(Path(shown), head + to_toml(canonical(definition)))
     fly.print(f"Wrote config file {shown}")
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def to_toml(definition: Json) -> str:

@@ -46,7 +46,7 @@ class Transport(Protocol):
         ...
 
 
-class Cut(ConnectionError):
+class Cut(ConnectionError):  # noqa: N818 (Go reports it as a text, not as a failure of its own)
     """No answer, or half of one. `reason` is Go's text for it; `in_body` when the answer had begun."""
 
     def __init__(self, reason: str, *, in_body: bool = False) -> None:

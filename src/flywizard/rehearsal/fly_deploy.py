@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,7 @@ from flywizard.rehearsal.fly_deploy_plan import Rollout
 from flywizard.rehearsal.fly_machine_config import mount_of, services_of
 
 SENSITIVE = ("KEY", "PRIVATE", "DATABASE_URL", "PASSWORD", "SECRET")
-LATEST_IMAGE = (
-    "query LatestImage ($appName: String!) { app(name: $appName) { currentReleaseUnprocessed { id version imageRef } } }"
-)
+LATEST_IMAGE = "query LatestImage ($appName: String!) { app(name: $appName) { currentReleaseUnprocessed { id version imageRef } } }"
 PATCH_PAUSES = (0.5, 1.0)
 WAIT, LEASE = 300.0, 13.0
 MOUNT_LOST = "yes flag must be specified when not running interactively"
@@ -27,7 +26,9 @@ MOUNT_LOST = "yes flag must be specified when not running interactively"
 def _config(fly: Fly, directory: Path) -> AppConfig:
     shown = find_config(fly.flag("config"), directory)
     if not shown:
-        raise Failure("could not find a fly.toml in the working directory; run 'fly launch' or name one with --config")
+        raise Failure(
+            "could not find a fly.toml in the working directory; run 'fly launch' or name one with --config"
+        )
     config = load(shown, directory)
     check_types(fly, config)
     for pair in fly.flags.get("env") or []:
@@ -37,6 +38,12 @@ def _config(fly: Fly, directory: Path) -> AppConfig:
         config.definition.setdefault("env", {})[name] = value
     if "env" in config.definition:
         config.definition["env"] = dict(sorted(config.definition["env"].items()))
+        config.definition = {k: config.definition[k] for k in canonical(config.definition)}
+    if fly.flag("strategy"):
+        config.definition["deploy"] = {
+            **(config.definition.get("deploy") or {}),
+            "strategy": fly.flag("strategy"),
+        }
         config.definition = {k: config.definition[k] for k in canonical(config.definition)}
     if fly.flag("app"):
         config.definition = {**config.definition, "app": fly.flag("app")}
@@ -135,7 +142,9 @@ async def _prepare(rollout: Rollout) -> None:
         await rollout.list_machines()
     mounts = rollout.config.definition.get("mounts")
     if mounts:
-        rollout.volumes = await fly.flaps("GET", f"/v1/apps/{name}/volumes", what="error fetching volumes") or []
+        rollout.volumes = (
+            await fly.flaps("GET", f"/v1/apps/{name}/volumes", what="error fetching volumes") or []
+        )
     first = not rollout.machines and rollout.app.get("status") == "pending"
     if first and not fly.on("no-public-ips"):
         await _provision_addresses(rollout)
@@ -234,11 +243,15 @@ async def _seed_volumes(rollout: Rollout) -> None:
 
 
 async def _patch(rollout: Rollout, status: str, error: str | None) -> None:
-    metadata = None if error is None else {"post_deployment_info": {"flyctl_version": "0.4.87", "error": error}}
+    metadata = (
+        None if error is None else {"post_deployment_info": {"flyctl_version": "0.4.87", "error": error}}
+    )
     path = f"/releases/{rollout.release['id']}"
     for pause in (*PATCH_PAUSES, None):
         try:
-            await rollout.fly.uiex("PATCH", path, {"metadata": metadata, "status": status}, what="update release")
+            await rollout.fly.uiex(
+                "PATCH", path, {"metadata": metadata, "status": status}, what="update release"
+            )
         except Failure as failure:
             if pause is None or "(status 5" not in failure.text:
                 raise
@@ -265,10 +278,8 @@ async def run_release(rollout: Rollout, *, egress: bool = True) -> None:
     answer = await fly.uiex("POST", "/releases", body, what="create release", ok=(200, 201))
     rollout.release = answer["release"]
     if egress:
-        try:
+        with suppress(Failure):
             await fly.gql(EGRESS, {"appName": rollout.name})
-        except Failure:
-            pass
     try:
         await _patch(rollout, "running", None)
     except Failure as failure:

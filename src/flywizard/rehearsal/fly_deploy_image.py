@@ -13,6 +13,7 @@ FIND_IMAGE = (
     "query ($appName: String!, $imageRef: String!) { app(name: $appName) { id image(ref: $imageRef) { id digest ref"
     " compressedSize: compressedSizeFull manifest } } }"
 )
+NO_STRATEGY = "no strategies resulted in an image"
 NO_TIMES = {"build_and_push_ms": -1, "build_ms": -1, "builder_init_ms": -1, "context_build_ms": -1,
             "image_build_ms": -1, "push_ms": -1}  # fmt: skip
 
@@ -45,7 +46,9 @@ class Build:
         try:
             answer = await self.fly.uiex("POST", "/builds", body, what="create build")
         except Failure as failure:
-            text = failure.text.replace("failed to create build (", "ensure depot builder failed, please try again (")
+            text = failure.text.replace(
+                "failed to create build (", "ensure depot builder failed, please try again ("
+            )
             self.fly.warn(f"failed to create build in graphql: {text}")
         else:
             self.id = int(answer.get("id") or 0)
@@ -54,7 +57,6 @@ class Build:
         """Closes the entry."""
         if not self.id or self.closed:
             return
-        self.closed = True
         final = {"id": image.id, "size_bytes": image.size, "tag": image.ref} if image else {}
         body = {
             "build_id": self.id,
@@ -78,12 +80,15 @@ class Build:
             await self.fly.uiex("POST", "/builds/finish", body, what="finish build")
         except Failure as failure:
             self.fly.warn(f"failed to finish build in graphql: {failure.text}")
+        self.closed = True
 
     def interrupted(self) -> None:
         """Says that a signal kept the entry from being closed."""
         if self.id and not self.closed:
             url = self.fly.transport.url("uiex", "/api/v1/builds/finish")
-            self.fly.warn(f'failed to finish build in graphql: Post "{url}": {self.fly.transport.interrupted}')
+            self.fly.warn(
+                f'failed to finish build in graphql: Post "{url}": {self.fly.transport.interrupted}'
+            )
 
 
 async def image_step(fly: Fly, config: AppConfig, name: str, app: Json, directory: Path) -> Image:
@@ -150,12 +155,17 @@ async def _find(fly: Fly, name: str, ref: str, build: Build) -> Image:
     build.times.update(build_and_push_ms=spent, build_ms=spent)
     if not found and not fly.env.get("DEPLOY_TRIGGER"):
         text = f'could not find image "{ref}"'
-        build.strategies.append({"error": "", "note": "", "result": "failed", "strategy": "Remote Image Reference"})
-        await build.finish(None, text)
+        note = "no image found and no error occurred"
+        build.strategies.append(
+            {"error": "", "note": note, "result": "failed", "strategy": "Remote Image Reference"}
+        )
+        await build.finish(None, NO_STRATEGY)
         raise Failure(text)
     found = found or {"id": "", "ref": ref, "compressedSize": "0"}
     fly.eprint(f"image found: {found['id']}")
     image = Image(str(found["ref"]), build.id, str(found["id"]), int(found.get("compressedSize") or 0))
-    build.strategies.append({"error": "", "note": "", "result": "success", "strategy": "Remote Image Reference"})
+    build.strategies.append(
+        {"error": "", "note": "", "result": "success", "strategy": "Remote Image Reference"}
+    )
     await build.finish(image)
     return image

@@ -94,7 +94,11 @@ async def _launch(rollout: Rollout, group: str, at: str, *, glyph: str, standby_
         body = rollout.machine_body(group, volume=volume, standby_for=standby_for)
         if standby_for:
             body["skip_launch"] = True
-        body |= {"skip_secrets": False, **rollout.secrets_version(), "lease_ttl": CREATED_LEASE}
+        body |= {
+            "skip_secrets": False,
+            **rollout.secrets_version(),
+            "lease_ttl": int(min(CREATED_LEASE, rollout.wait)),
+        }
         machine = await fly.flaps(
             "POST",
             f"/v1/apps/{rollout.name}/machines",
@@ -134,7 +138,9 @@ def _tell_interrupted(
         return
     fly.info(f"detected canceled context and allowing 500ms to release machine {machine} [{group}] lease")
     url = fly.transport.url("flaps", f"{machine_path(rollout.name, machine)}/lease")
-    fly.out(f'\x1b[33mWARN\x1b[0m failed to release lease for machine {machine} [{group}]: Delete "{url}": {why}\n')
+    fly.out(
+        f'\x1b[33mWARN\x1b[0m failed to release lease for machine {machine} [{group}]: Delete "{url}": {why}\n'
+    )
     text = ended.text if isinstance(ended, Interrupted) else ""
     if not text:
         url = fly.transport.url("flaps", machine_path(rollout.name, machine))

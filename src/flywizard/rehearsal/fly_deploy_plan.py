@@ -49,7 +49,9 @@ class Rollout:
     async def list_machines(self) -> None:
         """Reads the app's machines, those of release commands left out."""
         found = await self.fly.flaps(
-            "GET", f"/v1/apps/{self.name}/machines", what="" if self.restart_only else "failed to list VMs even after retries"
+            "GET",
+            f"/v1/apps/{self.name}/machines",
+            what="" if self.restart_only else "failed to list VMs even after retries",
         )
         self.machines = [
             m
@@ -73,7 +75,9 @@ class Rollout:
 
     def free_volume(self, source: str) -> Json:
         """A volume of this name that no machine has."""
-        return next((v for v in self.volumes if v.get("name") == source and not v.get("attached_machine_id")), None)
+        return next(
+            (v for v in self.volumes if v.get("name") == source and not v.get("attached_machine_id")), None
+        )
 
     def machine_body(self, group: str, *, volume: Json = None, standby_for: str = "") -> dict[str, Any]:
         """The body that creates or updates a machine of a group."""
@@ -101,7 +105,11 @@ class Rollout:
             Canceled: one group failed while others were in flight.
         """
         deploy = self.config.definition.get("deploy") or {}
-        if deploy.get("release_command") and not self.restart_only and not self.fly.on("skip-release-command"):
+        if (
+            deploy.get("release_command")
+            and not self.restart_only
+            and not self.fly.on("skip-release-command")
+        ):
             from flywizard.rehearsal.fly_release_command import run_release_command
 
             await run_release_command(self, str(deploy["release_command"]))
@@ -121,5 +129,7 @@ class Rollout:
             from flywizard.rehearsal.fly_deploy_update import update_machines
 
             if self.strategy == "bluegreen" and any(mount_of(self.config, g) for g in wanted):
-                raise Failure("error bluegreen deployment strategy is not supported when using mounted volumes")
+                raise Failure(
+                    "error bluegreen deployment strategy is not supported when using mounted volumes"
+                )
             await update_machines(self, kept)

@@ -67,9 +67,13 @@ class _Update:
         """Releases leases."""
         for machine in machines:
             try:
-                await self.rollout.fly.flaps("DELETE", f"{machine_path(self.rollout.name, machine['id'])}/lease")
+                await self.rollout.fly.flaps(
+                    "DELETE", f"{machine_path(self.rollout.name, machine['id'])}/lease"
+                )
             except Failure as failure:
-                self.rollout.fly.warn(f"failed to release lease for machine {self.label(machine)}: {failure.text}")
+                self.rollout.fly.warn(
+                    f"failed to release lease for machine {self.label(machine)}: {failure.text}"
+                )
 
     async def refresh(self) -> None:
         """Keeps the leases alive, for ever."""
@@ -88,10 +92,15 @@ class _Update:
         rollout, label = self.rollout, self.label(machine)
         group, machine_id = rollout.group_of(machine), str(machine["id"])
         old = machine.get("config") or {}
-        launched = machine.get("state") in ("started", "starting", "restarting", "replacing") and not old.get("standbys")
+        launched = machine.get("state") in ("started", "starting", "restarting", "replacing") and not old.get(
+            "standbys"
+        )
         self.say(machine, f"Updating {label}")
         self.say(machine, f"Updating {label}")
         body = rollout.machine_body(group, standby_for=(old.get("standbys") or [""])[0])
+        body["config"]["env"].pop("FLY_STANDBY_FOR", None)
+        kept = {k: v for k, v in (old.get("metadata") or {}).items() if k not in body["config"]["metadata"]}
+        body["config"]["metadata"] = dict(sorted({**kept, **body["config"]["metadata"]}.items()))
         if old.get("mounts"):
             body["config"] = _with_mounts(body["config"], old["mounts"])
         body["region"] = machine.get("region")

@@ -31,9 +31,10 @@ def crashing(machine: Json) -> bool:
             continue
         request = event.get("request") or {}
         end = request.get("exit_event") or {}
-        return bool(
-            end.get("exit_code") and end.get("restarting") and not end.get("requested_stop")
-        ) and int(request.get("restart_count") or 0) > 1
+        return (
+            bool(end.get("exit_code") and end.get("restarting") and not end.get("requested_stop"))
+            and int(request.get("restart_count") or 0) > 1
+        )
     return False
 
 
@@ -55,7 +56,9 @@ def monitoring(rollout: Rollout, machine: str) -> str:
     )
 
 
-async def smoke_check(rollout: Rollout, machine: str, others_failed: Callable[[], bool] = lambda: False) -> None:
+async def smoke_check(
+    rollout: Rollout, machine: str, others_failed: Callable[[], bool] = lambda: False
+) -> None:
     """Waits until the machine has been up for ten seconds, or ten seconds have passed.
 
     Raises:
@@ -70,7 +73,9 @@ async def smoke_check(rollout: Rollout, machine: str, others_failed: Callable[[]
                     "GET", machine_path(rollout.name, machine), what=f"failed to get VM {machine}"
                 )
             except Failure as failure:
-                why = failure.wrapped(f"smoke checks for {machine} failed: error getting machine {machine} from api: ")
+                why = failure.wrapped(
+                    f"smoke checks for {machine} failed: error getting machine {machine} from api: "
+                )
                 why.more = await _last_lines(rollout, machine, "", why.text, others_failed())
                 raise why from None
             if crashing(found):
@@ -137,7 +142,9 @@ async def wait_state(rollout: Rollout, machine: str, state: str, patience: float
             if state == "destroyed" and isinstance(failure, StatusFailure) and failure.status == 404:
                 return
             if fly.transport.now() - begun >= patience:
-                raise Failure("timeout reached waiting for machine's state to change", more=NEVER_STARTED) from None
+                raise Failure(
+                    "timeout reached waiting for machine's state to change", more=NEVER_STARTED
+                ) from None
             await fly.transport.sleep(pause)
         else:
             return
@@ -182,7 +189,9 @@ async def wait_healthy(rollout: Rollout, machine: str, say: Callable[[str], None
             if not fly.transport.interrupted:
                 raise
             url = fly.transport.url("flaps", path)
-            raise Interrupted(f'failed to get VM {machine}: Get "{url}": {fly.transport.interrupted}') from None
+            raise Interrupted(
+                f'failed to get VM {machine}: Get "{url}": {fly.transport.interrupted}'
+            ) from None
 
 
 def needs_health(rollout: Rollout, config: Json) -> bool:
@@ -205,7 +214,9 @@ async def check_listening(rollout: Rollout, machine: str, config: Json) -> None:
     processes = answer.json() if answer.status == 200 else None
     if not processes:
         return
-    found = {s["address"] for p in processes for s in p.get("listen_sockets") or [] if s.get("proto") == "tcp"}
+    found = {
+        s["address"] for p in processes for s in p.get("listen_sockets") or [] if s.get("proto") == "tcp"
+    }
     ports = {str(a).rpartition(":")[2] for a in found if not str(a).startswith(("127.", "[::1]"))}
     missing = [s["internal_port"] for s in services if str(s.get("internal_port")) not in ports]
     if not missing:
@@ -215,5 +226,9 @@ async def check_listening(rollout: Rollout, machine: str, config: Json) -> None:
         "You can fix this by configuring your app to listen on the following addresses:\n"
         + "".join(f"  - 0.0.0.0:{port}\n" for port in missing)
         + "Found these processes inside the machine with open listening sockets:\n"
-        + "".join(f"  {p.get('command')} | {s['address']}\n" for p in processes for s in p.get("listen_sockets") or [])
+        + "".join(
+            f"  {p.get('command')} | {s['address']}\n"
+            for p in processes
+            for s in p.get("listen_sockets") or []
+        )
     )

@@ -63,7 +63,9 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
             if index < len(lines):
                 line += lines[index]
                 index += 1
-        for _, word in re.findall(r"<<-?(['\"]?)(\w+)\1", line) if re.match(r"\s*(RUN|COPY|ADD)\b", line, re.I) else []:
+        for _, word in (
+            re.findall(r"<<-?(['\"]?)(\w+)\1", line) if re.match(r"\s*(RUN|COPY|ADD)\b", line, re.I) else []
+        ):
             while index < len(lines) and lines[index].strip() != word:
                 index += 1
             index += 1
@@ -87,7 +89,9 @@ def parse(text: str) -> list[Stage]:
 
             close = difflib.get_close_matches(keyword, KNOWN, 1, 0.7)
             hint = f" (did you mean {close[0]}?)" if close else ""
-            raise Broken(f"dockerfile parse error on line {number}: unknown instruction: {line.split()[0]}{hint}")
+            raise Broken(
+                f"dockerfile parse error on line {number}: unknown instruction: {line.split()[0]}{hint}"
+            )
         if not rest:
             raise Broken(f"dockerfile parse error on line {number}: {keyword} requires at least one argument")
         if keyword == "FROM":
@@ -148,7 +152,11 @@ def needed(stages: list[Stage], target: str = "") -> list[Stage]:
 def image_name(base: str) -> str:
     """A base image's full name."""
     host = base.split("/")[0]
-    full = base if "/" in base and ("." in host or ":" in host or host == "localhost") else f"docker.io/{base if '/' in base else 'library/' + base}"
+    full = (
+        base
+        if "/" in base and ("." in host or ":" in host or host == "localhost")
+        else f"docker.io/{base if '/' in base else 'library/' + base}"
+    )
     return full if ":" in full.rsplit("/", 1)[-1] or "@" in full else full + ":latest"
 
 
@@ -160,9 +168,14 @@ def bases(stages: list[Stage]) -> list[str]:
 
 
 def steps(stages: list[Stage], target: str, digest: Callable[[str], str]) -> list[Step]:
-    """The steps of a build in a possible order; `digest` gives a base image's digest."""
+    """The steps of a build in a possible order, each once even when two stages begin alike.
+
+    `digest` gives a base image's digest.
+    """
     found: list[Step] = []
     names = {s.name for s in stages if s.name}
+    seen: set[tuple[str, ...]] = set()
+    chains: dict[str, tuple[str, ...]] = {}
     for stage in needed(stages, target):
         counted = [i for i in stage.instructions if i.keyword in COUNTED]
         total = len(counted) + 1
@@ -171,8 +184,18 @@ def steps(stages: list[Stage], target: str, digest: Callable[[str], str]) -> lis
         if stage.base.lower() not in names and stage.base != "scratch":
             full = image_name(stage.base)
             text = full if "@" in full else f"{full}@{digest(full)}"
-            found.append(Step(f"[{shown}1/{total}] FROM {text}", "FROM", full, label))
+            chain: tuple[str, ...] = (full,)
+            if chain not in seen:
+                found.append(Step(f"[{shown}1/{total}] FROM {text}", "FROM", full, label))
+        else:
+            chain = chains.get(stage.base.lower(), (stage.base,))
+        seen.add(chain)
         for number, instruction in enumerate(counted, 2):
+            chain = (*chain, f"{instruction.keyword} {instruction.text}")
+            chains[stage.name or str(stage.index)] = chain
+            if chain in seen:
+                continue
+            seen.add(chain)
             name = f"[{shown}{number}/{total}] {instruction.keyword} {instruction.text}"
             found.append(Step(name, instruction.keyword, instruction.text, label))
     return found

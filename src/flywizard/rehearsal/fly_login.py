@@ -116,7 +116,7 @@ async def _redeem(fly: Fly, session: str, verifier: str, came: asyncio.Future[st
         finally:
             typed.cancel()
         if came.done():
-            fly.eprint()
+            fly.err("\r\x1b[K")
         status, body = await _post(
             fly, f"/api/v1/cli_sessions/{session}/redeem", {"code": code, "code_verifier": verifier}
         )

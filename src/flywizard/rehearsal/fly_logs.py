@@ -53,7 +53,9 @@ def line(entry: Json) -> str:
     )
 
 
-async def page(fly: Fly, app: str, token: str, *, instance: str = "", region: str | None = None) -> tuple[int, Json]:
+async def page(
+    fly: Fly, app: str, token: str, *, instance: str = "", region: str | None = None
+) -> tuple[int, Json]:
     """One page of an app's logs: HTTP status and body.
 
     Raises:

@@ -39,7 +39,9 @@ def _one(fly: Fly) -> str:
     return fly.args[0]
 
 
-async def acquire(fly: Fly, app: str, machine: str, ttl: int, *, waiting: str = "", retry_500: bool = True) -> str:
+async def acquire(
+    fly: Fly, app: str, machine: str, ttl: int, *, waiting: str = "", retry_500: bool = True
+) -> str:
     """A lease on a machine; one that somebody holds is waited for in silence, for about a minute.
 
     Raises:
@@ -50,7 +52,9 @@ async def acquire(fly: Fly, app: str, machine: str, ttl: int, *, waiting: str = 
     while True:
         try:
             answer = await fly.flaps(
-                "POST", f"{machine_path(app, machine)}/lease?ttl={ttl}", what=f"failed to get lease on VM {machine}"
+                "POST",
+                f"{machine_path(app, machine)}/lease?ttl={ttl}",
+                what=f"failed to get lease on VM {machine}",
             )
             return str((answer.get("data") or {}).get("nonce") or "")
         except StatusFailure as failure:
@@ -136,7 +140,9 @@ async def execute(fly: Fly) -> None:
 
 def passing(machine: Json) -> tuple[int, int]:
     """How many checks of a machine pass, and how many there are."""
-    checks = [c for c in machine.get("checks") or [] if not str(c.get("name", "")).startswith("bg_deployments")]
+    checks = [
+        c for c in machine.get("checks") or [] if not str(c.get("name", "")).startswith("bg_deployments")
+    ]
     return sum(1 for c in checks if c.get("status") == "passing"), len(checks)
 
 
@@ -166,7 +172,9 @@ async def restart(fly: Fly) -> None:
                 while True:
                     now = await find(fly, app, machine)
                     good, total = passing(now)
-                    fly.eprint(f"  Waiting for {machine} to become healthy ({now.get('state')}, {good}/{total})")
+                    fly.eprint(
+                        f"  Waiting for {machine} to become healthy ({now.get('state')}, {good}/{total})"
+                    )
                     if total and good == total:
                         break
                     await fly.transport.sleep(1.0)
@@ -212,7 +220,9 @@ async def destroy(fly: Fly) -> None:
                     f"machine {machine} currently {state}",
                     more="Either stop machine first or use --force flag",
                 )
-            fly.print(f"machine {machine} was found and is currently in {state} state, attempting to destroy...")
+            fly.print(
+                f"machine {machine} was found and is currently in {state} state, attempting to destroy..."
+            )
             await fly.flaps(
                 "DELETE",
                 f"{machine_path(app, machine)}?kill={str(force).lower()}",
@@ -250,6 +260,10 @@ async def leases_clear(fly: Fly) -> None:
     app = fly.app()
     for machine in fly.args or [_one(fly)]:
         fly.print(f"clearing lease for machine {machine}")
-        await fly.flaps("GET", f"{machine_path(app, machine)}/lease", what=f"failed to get lease on VM {machine}")
-        await fly.flaps("DELETE", f"{machine_path(app, machine)}/lease", what=f"failed to clear lease on VM {machine}")
+        await fly.flaps(
+            "GET", f"{machine_path(app, machine)}/lease", what=f"failed to get lease on VM {machine}"
+        )
+        await fly.flaps(
+            "DELETE", f"{machine_path(app, machine)}/lease", what=f"failed to clear lease on VM {machine}"
+        )
     fly.print("Lease(s) cleared")

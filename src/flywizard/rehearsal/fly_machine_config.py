@@ -46,7 +46,9 @@ def guest(config: AppConfig, group: str, flags: Mapping[str, Any] | None = None)
 
 def size_name(shape: Mapping[str, Any]) -> str:
     """`shared-cpu-1x` and the like for a guest."""
-    return f"{'shared-cpu' if shape.get('cpu_kind') == 'shared' else shape.get('cpu_kind')}-{shape.get('cpus')}x"
+    return (
+        f"{'shared-cpu' if shape.get('cpu_kind') == 'shared' else shape.get('cpu_kind')}-{shape.get('cpus')}x"
+    )
 
 
 def _machine_check(check: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -182,12 +184,12 @@ def machine_config(
     return made
 
 
-def release_command_config(config: AppConfig, image: str, release: Json) -> dict[str, Any]:
-    """The configuration of the machine that runs the release command."""
+def release_command_config(config: AppConfig, image: str, release: Json, like: Json = None) -> dict[str, Any]:
+    """The configuration of the machine that runs the release command; its size is that of `like`, a guest."""
     group = "fly_app_release_command"
     deploy = config.definition.get("deploy") or {}
     vm = deploy.get("release_command_vm") or {}
-    shape: dict[str, Any] = {"cpu_kind": "shared", "cpus": 2, "memory_mb": 512}
+    shape: dict[str, Any] = dict(like or {"cpu_kind": "shared", "cpus": 2, "memory_mb": 512})
     if vm.get("size") in sizes():
         shape = dict(sizes()[vm["size"]])
     if vm.get("memory"):

@@ -224,7 +224,9 @@ async def status(fly: Fly) -> None:
     if fly.json_wanted:
         credentials = cluster.get("credentials") or {}
         keys = ("status", "user", "password", "dbname", "pgbouncer_uri")
-        fly.print_json({"data": shapes.cluster(data), "credentials": {k: credentials.get(k, "") for k in keys}})
+        fly.print_json(
+            {"data": shapes.cluster(data), "credentials": {k: credentials.get(k, "") for k in keys}}
+        )
         return
     rows = [
         ("ID", data["id"]),
@@ -267,7 +269,9 @@ async def attach(fly: Fly) -> None:
             raise Failure(f"failed retrieving credentials for user {wanted}: user not found")
         found = (answer.json() or {}).get("data") or {}
         user, password = found.get("username", ""), found.get("password", "")
-    secrets = await fly.flaps("GET", secrets_path(fly, name), what="failed retrieving secrets for app " + name)
+    secrets = await fly.flaps(
+        "GET", secrets_path(fly, name), what="failed retrieving secrets for app " + name
+    )
     if any(s["name"] == variable for s in secrets.get("secrets") or []):
         raise Failure(
             f"app {name} already has {variable} set. Use 'fly secrets unset {variable}' to remove it first"

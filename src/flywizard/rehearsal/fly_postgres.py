@@ -14,9 +14,7 @@ UNSUPPORTED = (
     " management, and disaster recovery. If you'd like a managed, supported solution, try 'fly mpg' (Managed"
     " Postgres).\nPlease visit https://fly.io/docs/mpg/overview/ for more information about Managed Postgres.\n\n"
 )
-LATEST_TAG = (
-    "query($repository: String!, $snapshotId: ID) { latestImageTag(repository: $repository, snapshotId: $snapshotId) }"
-)
+LATEST_TAG = "query($repository: String!, $snapshotId: ID) { latestImageTag(repository: $repository, snapshotId: $snapshotId) }"
 ISSUE = "mutation($input: IssueCertificateInput!) { issueCertificate(input: $input) { certificate key } }"
 CONSUL = "mutation($input: EnablePostgresConsulInput!) { enablePostgresConsul(input: $input) { consulUrl } }"
 
@@ -46,7 +44,14 @@ async def create(fly: Fly) -> None:
         image = str((await fly.gql(LATEST_TAG, given))["latestImageTag"])
     address = await fly.gql(
         ALLOCATE,
-        {"input": {"appId": name, "type": "private_v6", "region": region, "organizationId": organization["id"]}},
+        {
+            "input": {
+                "appId": name,
+                "type": "private_v6",
+                "region": region,
+                "organizationId": organization["id"],
+            }
+        },
     )
     flycast = address["allocateIpAddress"]["ipAddress"]["address"]
     certificate = (
@@ -73,8 +78,8 @@ async def create(fly: Fly) -> None:
         "SSH_KEY": certificate["key"],
         "SU_PASSWORD": _password(),
     }
-    await fly.flaps("POST", f"/v1/apps/{name}/secrets", {"values": values})
-    await _machines(fly, name, region, image)
+    written = await fly.flaps("POST", f"/v1/apps/{name}/secrets", {"values": values})
+    await _machines(fly, name, region, image, int(written.get("version") or 0))
     fly.out(
         f"\nPostgres cluster {name} created\n  Username:    postgres\n  Password:    {password}\n"
         f"  Hostname:    {name}.internal\n  Flycast:     {flycast}\n  Proxy port:  5432\n  Postgres port:  5433\n"
@@ -86,7 +91,22 @@ async def create(fly: Fly) -> None:
     )
 
 
-async def _machines(fly: Fly, name: str, region: str, image: str) -> None:
+def _service(port: int) -> Json:
+    return {
+        "protocol": "tcp",
+        "internal_port": port,
+        "autostart": False,
+        "ports": [{"port": port, "handlers": ["pg_tls"]}],
+        "concurrency": {"type": "connections", "hard_limit": 1000, "soft_limit": 1000},
+        "force_instance_key": None,
+    }
+
+
+def _check(name: str) -> Json:
+    return {"port": 5500, "type": "http", "interval": "15s", "timeout": "10s", "path": f"/flycheck/{name}"}
+
+
+async def _machines(fly: Fly, name: str, region: str, image: str, version: int) -> None:
     count = int(fly.flag("initial-cluster-size", "1"))
     size = sizes().get(fly.flag("vm-size", "shared-cpu-1x"))
     if size is None:
@@ -104,7 +124,11 @@ async def _machines(fly: Fly, name: str, region: str, image: str) -> None:
                 "fly_platform_version": "v2",
                 "managed-by-fly-deploy": "true",
             },
+            "services": [_service(5432), _service(5433)],
+            "metrics": {"port": 9187, "path": "/metrics"},
+            "checks": {name: _check(name) for name in ("pg", "role", "vm")},
             "image": image,
+            "restart": {"policy": "always"},
         }
         volume = await fly.flaps(
             "POST",
@@ -123,11 +147,11 @@ async def _machines(fly: Fly, name: str, region: str, image: str) -> None:
                 "compute_image": image,
             },
         )  # fmt: skip
-        config["mounts"] = [{"path": "/data", "volume": volume["id"], "name": "pg_data"}]
+        config["mounts"] = [{"path": "/data", "volume": volume["id"]}]
         machine = await fly.flaps(
             "POST",
             f"/v1/apps/{name}/machines",
-            {"config": config, "region": region, "skip_secrets": False},
+            {"config": config, "region": region, "skip_secrets": False, "min_secrets_version": version},
             what="failed to launch VM",
         )
         made.append(machine)

@@ -21,7 +21,7 @@ async def private(fly: Fly, method: str, path: str, body: object | None = None) 
     Raises:
         Failure: there is no answer.
     """
-    headers = {CONTROL_HEADER: fly.env.get(CONTROL_VARIABLE, "")}
+    headers = {CONTROL_HEADER: fly.env.get(CONTROL_VARIABLE, ""), "Authorization": fly.tokens.header("api")}
     try:
         status, answer_headers, raw = await fly.transport.request("api", method, path, body, headers)
     except Cut as cut:
@@ -40,7 +40,9 @@ async def mpg_proxy(fly: Fly) -> None:
     place = answer.json() or {}
     if answer.status != 200 or not place.get("port"):
         raise Failure(f"no database answers for cluster {cluster} in this rehearsal")
-    await relay(fly, str(place.get("host") or "127.0.0.1"), int(place["port"]), int(fly.flag("local-port", "16380")))
+    await relay(
+        fly, str(place.get("host") or "127.0.0.1"), int(place["port"]), int(fly.flag("local-port", "16380"))
+    )
 
 
 async def relay(fly: Fly, host: str, port: int, local: int) -> None:

@@ -15,9 +15,7 @@ from flywizard.rehearsal.fly_machine_config import release_command_config
 LOG_PATIENCE = 20.0
 LOG_PAUSE = 0.128
 ABORTED = "release command failed - aborting deployment. "
-WIREGUARD = (
-    "mutation($input: ValidateWireGuardPeersInput!) { validateWireGuardPeers(input: $input) { invalidPeerIps } }"
-)
+WIREGUARD = "mutation($input: ValidateWireGuardPeersInput!) { validateWireGuardPeers(input: $input) { invalidPeerIps } }"
 
 
 class _Logs:
@@ -72,8 +70,9 @@ async def run_release_command(rollout: Rollout, command: str) -> None:
     """
     fly, name = rollout.fly, rollout.name
     fly.eprint(f"Running {name} release_command: {command}")
+    like = next(((m.get("config") or {}).get("guest") for m in rollout.machines), None)
     body = {
-        "config": release_command_config(rollout.config, rollout.image, rollout.release),
+        "config": release_command_config(rollout.config, rollout.image, rollout.release, like),
         "region": rollout.region(),
         "skip_launch": True,
         "skip_secrets": False,
@@ -111,9 +110,9 @@ async def _live(rollout: Rollout, machine_id: str, logs: _Logs) -> None:
         fly.print(f"> Machine {machine_id} has state: started")
         fly.print(f"> Waiting for {machine_id} to have state: destroyed")
         await wait_state(rollout, machine_id, "destroyed", rollout.release_timeout)
-    except Interrupted as ended:
+    except Interrupted as stopped:
         fly.print(
-            f"✖ Failed: error waiting for release_command machine {machine_id} to finish running: {ended.text}"
+            f"✖ Failed: error waiting for release_command machine {machine_id} to finish running: {stopped.text}"
         )
         raise
     except Failure as failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from flywizard.rehearsal.fly_apps import EGRESS
@@ -93,7 +94,9 @@ async def count(fly: Fly) -> None:
         fly.print("App already scaled to desired state. No need for changes")
         return
     if not nodes:
-        raise Failure("this app has no complete releases. Run `fly deploy` to create one and rerun this command")
+        raise Failure(
+            "this app has no complete releases. Run `fly deploy` to create one and rerun this command"
+        )
     await _execute(fly, app, config, machines, nodes[0], changes)
 
 
@@ -127,12 +130,12 @@ async def _execute(
                 fly.print(f"  Created {made['id']} {end}")
             doomed = [m for m in machines if Rollout.group_of(m) == group][: max(0, -delta)]
             for machine in doomed:
-                await fly.flaps("DELETE", f"{machine_path(app, machine['id'])}?kill=true", what="failed to destroy VM")
+                await fly.flaps(
+                    "DELETE", f"{machine_path(app, machine['id'])}?kill=true", what="failed to destroy VM"
+                )
                 fly.print(f"  Destroyed {machine['id']} {end}")
-        try:
+        with suppress(Failure):
             await fly.gql(EGRESS, {"appName": app})
-        except Failure:
-            pass
     finally:
         for machine in ids:
             await release(fly, app, machine)

@@ -1,6 +1,6 @@
-"""The stand-in's `fly secrets`: the real command's line parser, with all its losses, and its requests.
+r"""The stand-in's `fly secrets`: the real command's line parser, with all its losses, and its requests.
 
-What is lost in silence (long lines, an unclosed `\"\"\"`, `\\r` before a newline) is lost here too.
+What is lost in silence (long lines, an unclosed triple quote, `\r` before a newline) is lost here too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NO_PAIRS = "requires at least one SECRET=VALUE pair"
 
 
 def _scan_lines(text: bytes) -> list[str]:
-    """Lines as Go's scanner gives them: it stops for good at a line of 64 KiB, and drops one `\\r` at the end."""
+    r"""Lines as Go's scanner gives them: it stops for good at a line of 64 KiB, and drops one `\r` at the end."""
     lines: list[str] = []
     pieces = text.split(b"\n")
     if pieces[-1] == b"":

@@ -46,7 +46,6 @@ async def create(fly: Fly) -> None:
         "snapshot_id": None,
         "source_volume_id": None,
         "compute": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256},
-        "compute_image": "",
     }
     for _ in range(count):
         made = await fly.flaps("POST", f"/v1/apps/{app}/volumes", body, what="failed creating volume")

@@ -44,7 +44,9 @@ def execute() -> None:
 def install_shim(bin_dir: Path, real: Path, python: str) -> Path:
     """Writes launchers `fly` and `flyctl` that lead to the shim; gives the path of `fly`."""
     windows = sys.platform == "win32"
-    return write_launchers(bin_dir, launcher_text(python, "shim", [str(real)], windows=windows), windows=windows)
+    return write_launchers(
+        bin_dir, launcher_text(python, "shim", [str(real)], windows=windows), windows=windows
+    )
 
 
 if __name__ == "__main__":
