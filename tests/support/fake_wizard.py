@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -528,7 +528,7 @@ class FakeWizard:
             Choice("starter", "Starter", "shared-2x · 2 GB", "$72.00"),
             Choice("launch", "Launch", "performance-2x · 8 GB", "$282.00"),
         )
-        fields = (
+        managed = (
             kind,
             Field("database.name", "Name", "text", value["database.name"], "default", flag="--database-name"),
             Field(
@@ -556,7 +556,7 @@ class FakeWizard:
             "database",
             "Where should Postgres live?",
             "Your code asks for `vector` and `uuid-ossp` (database/schema.sql:3, :4) through `asyncpg` (backend/src/db.py:12)",
-            fields,
+            managed,
             notes=(
                 Note("warn", "pool 20 × 3 processes = 60 > 50 connections; we set `DB_POOL_MAX_SIZE=12`"),
             ),
@@ -702,6 +702,9 @@ class FakeWizard:
         if isinstance(value, Secret):
             self.secrets[action] = value
         return ActionResult(True, f"`{action}` is done")
+
+    def missing(self) -> Sequence[Field]:
+        return [f for page in PAGES for f in self._page(page).fields if f.required and not f.value]
 
     async def leave(self, page: Page) -> Mapping[str, str]:
         self.calls.append(("leave", page))
@@ -850,7 +853,7 @@ class FakeWizard:
             HOSTILE if self.hostile else title,
             tuple(URLS.items()),
             ("Managed Postgres helpdesk-db", "app helpdesk-api: 2 web, 1 worker", "app helpdesk-web: 1 web"),
-            tuple((s.title, f"{n} s") for n, s in enumerate(STEPS)) + (("total", "3 min 12 s"),),
+            (*((s.title, f"{n} s") for n, s in enumerate(STEPS)), ("total", "3 min 12 s")),
             "9 secrets are in Secret Service and on helpdesk-api, none in a file",
             (
                 ("logs", "flywizard logs"),
@@ -866,6 +869,3 @@ class FakeWizard:
 
     async def close(self) -> None:
         self.closed = True
-
-
-Make = Callable[[], FakeWizard]

@@ -7,23 +7,23 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
 from flywizard.events import Event, Outcome, StepOutput
 from flywizard.fronts import Page, RailItem, Wizard
 from flywizard.tui.logbook import LogBook
-from flywizard.tui.look import ANSI_VARIABLES, themes
+from flywizard.tui.look import ANSI_VARIABLES, line, themes
 from flywizard.tui.screens.frame import HEIGHTS, WIDTHS, Frame
 from flywizard.tui.screens.home import HomeScreen
 from flywizard.tui.state import RunState, reduce
-from flywizard.tui.workarounds import QuietCrash
+from flywizard.tui.workarounds import QuietCrash, replaceable
 
 T = TypeVar("T")
 EXIT_BY_OUTCOME: dict[Outcome | None, int] = {
@@ -36,6 +36,12 @@ EXIT_BY_OUTCOME: dict[Outcome | None, int] = {
 INTERRUPTED = 130
 STOP_LIMIT = 3.0
 """Seconds that a forced or signalled stop may take before the terminal is given back."""
+
+
+def palette_title(words: str) -> str:
+    """Return words as the palette may show them: it reads its titles as markup, so brackets go."""
+    plain = line(words).replace("[", "(").replace("]", ")")
+    return plain[:1].upper() + plain[1:]
 
 
 def wall_clock() -> str:
@@ -86,7 +92,7 @@ class FlywizardApp(QuietCrash[int]):
 
     def get_default_screen(self) -> Screen[None]:
         """Return the first screen; one pushed later would cost a second layout."""
-        return HomeScreen() if self._start is None else self._make(self._start)
+        return replaceable(self._make(self._start))
 
     def _make(self, page: Page | None) -> Frame:
         match page:
@@ -123,6 +129,8 @@ class FlywizardApp(QuietCrash[int]):
         """Show a page, or Home."""
         from flywizard.tui.screens.form import FormScreen
 
+        while isinstance(self.screen, ModalScreen):
+            self.screen.dismiss(None)
         screen = self.screen
         if isinstance(screen, FormScreen) and page is not None and page not in ("review", "deploy", "done"):
             screen.go(page)
@@ -167,12 +175,7 @@ class FlywizardApp(QuietCrash[int]):
         if self.state.ended is None:
             self.state = replace(self.state, ended=self.clock(), outcome=outcome)
         if outcome in ("done", "nothing-to-do"):
-            self.call_later(self._finished)
-
-    def _finished(self) -> None:
-        while len(self.screen_stack) > 1:
-            self.pop_screen()
-        self.show("done")
+            self.call_later(self.show, "done")
 
     def sink(self, event: Event) -> None:
         """Take one event of the run: lines into the book, all else into the state."""
@@ -187,7 +190,7 @@ class FlywizardApp(QuietCrash[int]):
             return await run()
 
     @contextlib.contextmanager
-    def _suspended(self) -> Iterable[None]:  # type: ignore[misc]  # contextmanager wants an Iterator
+    def _suspended(self) -> Iterator[None]:
         from textual.app import SuspendNotSupported
 
         with contextlib.ExitStack() as stack:
@@ -290,8 +293,8 @@ class FlywizardApp(QuietCrash[int]):
 
     def action_help(self) -> None:
         """Show all keys."""
-        from flywizard.tui.screens.dialogs import Dialog, Reader
         from flywizard.tui.keys import HELP
+        from flywizard.tui.screens.dialogs import Dialog, Reader
 
         if not isinstance(self.screen, Dialog):
             self.push_screen(Reader("Keys", HELP, colouring="plain"))
@@ -316,10 +319,10 @@ class FlywizardApp(QuietCrash[int]):
         )
         yield SystemCommand("Quit (ctrl+q)", "Leave; a run asks first", self.action_leave)
         if isinstance(screen, Frame):
-            for key, words, action in screen.keys():
+            for key, words, action in screen.key_hints():
                 if action.startswith("screen."):
                     yield SystemCommand(
-                        f"{words[:1].upper()}{words[1:]} ({key})",
+                        f"{palette_title(words)} ({key})",
                         "On this screen",
                         lambda action=action: self.call_later(self.run_action, action, screen),
                     )

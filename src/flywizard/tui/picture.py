@@ -24,6 +24,11 @@ async def picture(
         if drive is not None:
             await drive(pilot)
         svg = app.export_screenshot(title="flywizard")
+    write(svg, path_svg, png=png)
+
+
+def write(svg: str, path_svg: Path, *, png: bool) -> None:
+    """Write the SVG, and beside it the PNG."""
     path_svg.write_text(svg, encoding="utf-8")
     if png:
         write_png(svg, path_svg.with_suffix(".png"))

@@ -107,7 +107,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
 
 def commands(items: Sequence[str], heading: str = "this step runs") -> Content:
     """Return the command box: commands with a prompt, sentences without."""
-    rows = [Content.styled(heading, DIM)] if heading else []
+    rows = [Content.styled(line(heading), DIM)] if heading else []
     for item in items:
         words = line(item)
         if " " in words and words.split(" ", 1)[0] in (

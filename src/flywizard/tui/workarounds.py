@@ -1,4 +1,4 @@
-"""Owns every use of Textual's private names: the crash path without local variables.
+"""Owns every use of Textual's private names: the crash path without local variables, the default screen's replacement.
 
 Textual 8.2.8 prints the local variables of each frame when an app crashes; a token held by one would
 be shown. ``_fatal_error`` and ``_exception`` are private, so a test watches that this still bites.
@@ -11,9 +11,20 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from textual.app import App
+from textual.screen import Screen
 from textual.worker import WorkerFailed
 
 Result = TypeVar("Result")
+
+
+def replaceable(screen: Screen[None]) -> Screen[None]:
+    """Return a default screen that ``switch_screen`` can replace.
+
+    Textual gives a screen that was pushed a result callback and pops it on a switch; the default screen
+    has none, so the first switch away from it raises IndexError.
+    """
+    screen._push_result_callback(screen, None)
+    return screen
 
 
 def describe(error: BaseException) -> str:

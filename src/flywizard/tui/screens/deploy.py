@@ -13,6 +13,7 @@ from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
@@ -23,6 +24,7 @@ from flywizard.tui.look import BAD, DIM, GOOD, STRONG, WARN, clock, line
 from flywizard.tui.screens.dialogs import Confirm, Prompt, Reader
 from flywizard.tui.screens.frame import Frame, buttons
 from flywizard.tui.state import RunState
+from flywizard.tui.widgets.entry import Entry
 from flywizard.tui.widgets.log_view import LogTitle, LogView
 from flywizard.tui.widgets.press import Press
 from flywizard.tui.widgets.step_tree import StepTree
@@ -64,25 +66,25 @@ class DeployScreen(Frame):
 
     def body(self) -> Iterable[Widget]:
         """Both faces: running and stopped."""
-        view = LogView(self.flywizard.book, id="log")
+        view = LogView(self.flywizard.book)
         yield Static(id="title")
         yield Static(id="lede")
         with Vertical(id="running"):
-            yield StepTree(id="steps")
+            yield StepTree()
             with Vertical(id="log-pane"):
                 yield LogTitle(view)
-                yield Input(placeholder="search the log", compact=True, id="log-search", classes="field")
+                yield Entry(placeholder="search the log", ident="log-search")
                 yield view
         with VerticalScroll(id="stopped", can_focus=True):
             yield Static(id="problem", classes="problem")
             yield Static(id="last-title", classes="part")
             yield Static(id="last", classes="part")
         yield buttons(
-            Press("Stop…", id="stop"),
-            right=[Press("Edit answer", id="edit"), Press("Retry", id="retry", primary=True)],
+            Press("Stop…", "stop"),
+            right=[Press("Edit answer", "edit"), Press("Retry", "retry", primary=True)],
         )
 
-    def keys(self) -> list[tuple[str, str, str]]:
+    def key_hints(self) -> list[tuple[str, str, str]]:
         """Return the keys of the face that is shown."""
         state = self.flywizard.state
         if state.ended is None:
@@ -106,7 +108,7 @@ class DeployScreen(Frame):
             *keys,
             ("c", "copy report", "screen.copy"),
             ("l", "full log", "screen.open_log"),
-            ("q", "stop here, resume later", "screen.quit_here"),
+            ("q", "stop here", "screen.quit_here"),
         ]
 
     def on_mount(self) -> None:
@@ -115,6 +117,11 @@ class DeployScreen(Frame):
         self.query_one("#log-search").display = False
         self.set_interval(1 / RATE, self.tick)
         self.tick()
+
+    def on_resize(self, event: Resize) -> None:
+        """The progress line has another length."""
+        super().on_resize(event)
+        self._seen = None
 
     # -- drawing
 
@@ -264,8 +271,8 @@ class DeployScreen(Frame):
     @work(group="dialog", exclusive=True, description="read the full log in the pager")
     async def action_open_log(self) -> None:
         """Open the full log in $PAGER with the terminal handed over."""
-        path = Path(self.wizard.log_path()).expanduser()
-        if not path.is_file():
+        path = readable(self.wizard.log_path())
+        if path is None:
             self._say(f"the full log will be `{self.wizard.log_path()}`")
             return
         await self.flywizard.with_terminal(partial(page_file, path))
@@ -292,7 +299,7 @@ class DeployScreen(Frame):
         if typed is None:
             return
         try:
-            Path(typed).expanduser().write_text(self.query_one(LogView).text(), encoding="utf-8")
+            save_text(typed, self.query_one(LogView).text())
         except OSError as error:
             self._say(f"not saved: {error.strerror or 'the file could not be written'}")
         else:
@@ -398,6 +405,21 @@ STOPPED = Problem(
         Remedy("quit", "Stop here and resume later with `flywizard resume`"),
     ),
 )
+
+
+def readable(path: str) -> Path | None:
+    """Return the file behind a shown path (``~`` is the home), or None while there is none."""
+    file = Path(path).expanduser()
+    return file if file.is_file() else None
+
+
+def save_text(path: str, text: str) -> None:
+    """Write ``text`` where the user asked for it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    Path(path).expanduser().write_text(text, encoding="utf-8")
 
 
 async def page_file(path: Path) -> None:

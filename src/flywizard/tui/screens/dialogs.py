@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from flywizard.fronts import Choice, StopKind
 from flywizard.tui.look import DIM, STRONG, block, fit, joined, line
+from flywizard.tui.widgets.entry import Entry
 from flywizard.tui.widgets.line_view import LineView, Parts
 from flywizard.tui.widgets.press import Press
 
@@ -23,7 +24,7 @@ T = TypeVar("T")
 Colouring: TypeAlias = Literal["plain", "diff", "commands"]
 
 
-class Dialog(ModalScreen[T]):
+class Dialog(ModalScreen[T | None]):
     """A dialog that Esc closes without an answer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -56,8 +57,8 @@ class Confirm(Dialog[bool]):
             yield Static(Content.styled(line(self._title), STRONG), classes="dialog-title")
             yield Static(joined([Content(block(text)) for text in self._texts]), classes="dialog-text")
             with Horizontal(classes="dialog-buttons"):
-                yield Press(self._no, id="no", primary=True)
-                yield Press(self._yes, id="yes")
+                yield Press(self._no, "no", primary=True)
+                yield Press(self._yes, "yes")
 
     def action_yes(self) -> None:
         """Answer yes."""
@@ -81,9 +82,7 @@ class Prompt(Dialog[str]):
         """Title and input."""
         with Vertical(classes="dialog"):
             yield Static(Content.styled(line(self._title), STRONG), classes="dialog-title")
-            yield Input(
-                self._value, password=self._secret, compact=True, select_on_focus=False, classes="field"
-            )
+            yield Entry(self._value, secret=self._secret)
             yield Static(Content.styled("enter takes it · esc leaves it", DIM), classes="dialog-foot")
 
     @on(Input.Submitted)
@@ -109,7 +108,7 @@ class Pick(Dialog[str]):
         """Title, filter, list."""
         with Vertical(classes="dialog"):
             yield Static(Content.styled(line(self._title), STRONG), classes="dialog-title")
-            yield Input(placeholder="type to narrow the list", compact=True, classes="field")
+            yield Entry(placeholder="type to narrow the list")
             options = OptionList(compact=True)
             options.can_focus = False
             yield options
@@ -164,10 +163,10 @@ class Pick(Dialog[str]):
 
 
 STOP_CHOICES: tuple[tuple[StopKind, str, str], ...] = (
-    ("keep", "Keep going", "the run goes on as if nothing was asked"),
-    ("after-step", "Stop after this step", "what runs now ends first; resume goes on from there"),
-    ("now", "Stop now", "what was sent to Fly may still happen; resume settles it first"),
-    ("leave", "Leave it running", "commands that run end by themselves; resume follows them"),
+    ("keep", "Keep going", "as if nothing was asked"),
+    ("after-step", "Stop after this step", "what runs now ends first"),
+    ("now", "Stop now", "what was sent may still happen"),
+    ("leave", "Leave it running", "what runs now ends by itself"),
 )
 
 
@@ -189,7 +188,7 @@ class Conversation(Dialog[StopKind]):
                 yield Static(Content.styled(text, DIM), classes="dialog-text")
             for kind, label, detail in STOP_CHOICES:
                 with Horizontal(classes="stop-line"):
-                    yield Press(label, id=f"stop-{kind}", primary=kind == "keep")
+                    yield Press(label, f"stop-{kind}", primary=kind == "keep")
                     yield Static(Content.styled(detail, DIM), classes="stop-detail")
             yield Static(
                 Content.styled("enter chooses · esc keeps going · ctrl+c again stops at once", DIM),
@@ -218,8 +217,8 @@ class Leave(Dialog[bool]):
             yield Static(Content.styled("Leave flywizard?", STRONG), classes="dialog-title")
             yield Static(Content(block(self._text)), classes="dialog-text")
             with Horizontal(classes="dialog-buttons"):
-                yield Press("Leave", id="leave", primary=True)
-                yield Press("Stay", id="stay")
+                yield Press("Leave", "leave", primary=True)
+                yield Press("Stay", "stay")
 
     def action_leave(self) -> None:
         """Leave."""

@@ -41,9 +41,9 @@ class DoneScreen(Frame):
         yield Static(Content.styled("the same is printed when this screen closes", DIM), id="lede")
         with VerticalScroll(id="form", can_focus=False):
             yield Static(id="summary")
-        yield buttons(right=[Press("End", id="end", primary=True)])
+        yield buttons(right=[Press("End", "end", primary=True)])
 
-    def keys(self) -> list[tuple[str, str, str]]:
+    def key_hints(self) -> list[tuple[str, str, str]]:
         """Return the keys of Done."""
         return [
             ("enter", "end", "screen.end"),

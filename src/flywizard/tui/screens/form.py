@@ -68,9 +68,9 @@ class FormScreen(Frame):
         yield VerticalScroll(id="form", can_focus=False)
         yield Static(id="help")
         yield Static(id="commands")
-        yield buttons(Press("Back", id="back"), right=[Press("Next", id="next", primary=True)])
+        yield buttons(Press("Back", "back"), right=[Press("Next", "next", primary=True)])
 
-    def keys(self) -> list[tuple[str, str, str]]:
+    def key_hints(self) -> list[tuple[str, str, str]]:
         """Return the page's own keys first."""
         own = [(a.key, a.label, f"screen.do('{a.id}')") for a in self._view().actions if a.key]
         return [
@@ -147,12 +147,17 @@ class FormScreen(Frame):
             made: list[Widget] = []
             width = label_width(view.fields)
             group = ""
+            made.append(Static(classes="rows part"))
             for field in view.fields:
                 if field.group != group:
                     group = field.group
-                    made.append(Static(Content.styled(line(group), STRONG), classes="group"))
+                    made.append(
+                        Static(
+                            Content.styled(line(group), STRONG),
+                            classes="group -later" if len(made) > 1 else "group",
+                        )
+                    )
                 made.append(FieldRow(field, width))
-            made.append(Static(classes="rows part"))
             made.append(Static(classes="notes part"))
             made.append(Static(classes="checks part"))
             made.append(Static(classes="result part"))
@@ -260,7 +265,7 @@ class FormScreen(Frame):
         """Focus the first question that needs an answer, else the first, else Next."""
         rows = [r for r in self.query(FieldRow) if not r.field.readonly]
         wanting = [r for r in rows if r.field.error or (r.field.required and not r.field.value)]
-        target = (wanting or rows or [None])[0]
+        target = next(iter(wanting or rows), None)
         (self.query_one("#next") if target is None else target.control).focus()
 
     # -- checks
@@ -360,7 +365,7 @@ class FormScreen(Frame):
         names = " · ".join(
             x for x in (line(field.help), hint, field.flag and f"`{field.flag}`", field.variable) if x
         )
-        self.query_one("#help", Static).update(Content.styled(names, DIM))
+        self.query_one("#help", Static).update(Content.styled(line(names), DIM))
 
     @on(Picker.Opened)
     @work(group="dialog", exclusive=True, description="choose from a list")

@@ -65,7 +65,7 @@ class Frame(Screen[None]):
         """Return the widgets of the body."""
         raise NotImplementedError
 
-    def keys(self) -> list[tuple[str, str, str]]:
+    def key_hints(self) -> list[tuple[str, str, str]]:
         """Return the keys to show: (key, words, action to run on a click, or empty)."""
         return []
 
@@ -89,7 +89,7 @@ class Frame(Screen[None]):
         header, rail = self.wizard.header(), self.flywizard.rail(self.page)
         self.query_one(HeaderBar).draw(header, self.page, rail)
         self.query_one(Rail).draw(header, rail)
-        self.query_one(KeyBar).draw(self.keys())
+        self.query_one(KeyBar).draw(self.key_hints())
 
 
 def buttons(*left: Press | Widget, right: Iterable[Press] = ()) -> Horizontal:

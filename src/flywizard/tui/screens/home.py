@@ -111,13 +111,13 @@ class HomeScreen(Frame):
         yield Static(self._notice(view), id="notice")
         yield HomeList(view.items)
         yield Static(id="fill")
-        yield buttons(right=[Press("Continue", id="continue", primary=True)])
+        yield buttons(right=[Press("Continue", "continue", primary=True)])
 
     @staticmethod
     def _notice(view: HomeView) -> Content:
         return Content.assemble(("! ", WARN), (line(view.notice), STRONG)) if view.notice else Content("")
 
-    def keys(self) -> list[tuple[str, str, str]]:
+    def key_hints(self) -> list[tuple[str, str, str]]:
         """Return the keys of Home."""
         return [
             ("↑↓", "choose", ""),

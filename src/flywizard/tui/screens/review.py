@@ -46,16 +46,16 @@ class ReviewScreen(Frame):
         yield Static(Content.styled("Review: nothing has been changed yet", STRONG), id="title")
         yield Static(Content.styled("looking at what is there…", DIM), id="lede")
         yield ReviewHead(id="review-head")
-        yield ReviewTable(id="review-table")
+        yield ReviewTable()
         yield Static(id="review-notes", classes="part")
         yield Static(id="commands")
         yield Static(id="total")
         yield buttons(
-            Press("Back", id="back"),
-            right=[Press("Dry run…", id="dry-run"), Press("Deploy", id="deploy", primary=True)],
+            Press("Back", "back"),
+            right=[Press("Dry run…", "dry-run"), Press("Deploy", "deploy", primary=True)],
         )
 
-    def keys(self) -> list[tuple[str, str, str]]:
+    def key_hints(self) -> list[tuple[str, str, str]]:
         """Return the keys of the Review."""
         return [
             ("enter", "deploy", "screen.deploy"),

@@ -165,7 +165,7 @@ class Toggle(Widget, can_focus=True):
 
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space,left,right", "toggle", "Change", show=False, id="toggle")
+        Binding("space,left,right", "change", "Change", show=False, id="toggle")
     ]
 
     def __init__(self, value: str) -> None:
@@ -187,7 +187,7 @@ class Toggle(Widget, can_focus=True):
             ("no", DIM if yes else STRONG),
         )
 
-    def action_toggle(self) -> None:
+    def action_change(self) -> None:
         """Change it."""
         self.value = "false" if self.value == "true" else "true"
         self.refresh()
@@ -195,4 +195,4 @@ class Toggle(Widget, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         """Change it."""
-        self.action_toggle()
+        self.action_change()

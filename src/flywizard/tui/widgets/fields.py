@@ -14,6 +14,7 @@ from textual.widgets import Input, Static, TextArea
 from flywizard.fronts import Field
 from flywizard.tui.look import BAD, DIM, block, fit, line
 from flywizard.tui.widgets.choice import ChoiceList, Chosen, Picker, Toggle
+from flywizard.tui.widgets.entry import Entry
 
 LISTED = 5
 """Up to this many choices that say something about themselves are listed in place."""
@@ -88,25 +89,15 @@ class FieldRow(Vertical):
             case "bool":
                 return Toggle(field.value)
             case "secret":
-                return Input(
-                    placeholder=self._known(),
-                    password=True,
-                    compact=True,
-                    select_on_focus=False,
-                    classes="control field",
-                )
+                return Entry(placeholder=self._known(), secret=True, classes="control field")
             case "multiline":
-                return TextArea(
+                area = TextArea(
                     block(field.value), compact=True, tab_behavior="focus", classes="control field multiline"
                 )
+                area.set_reactive(TextArea.cursor_blink, False)
+                return area
             case "text" | "list" | "int":
-                return Input(
-                    line(field.value),
-                    type="integer" if field.kind == "int" else "text",
-                    compact=True,
-                    select_on_focus=False,
-                    classes="control field",
-                )
+                return Entry(line(field.value), digits=field.kind == "int", classes="control field")
 
     def _known(self) -> str:
         return "•••• known; type to replace it" if self.field.value else ""

@@ -81,16 +81,11 @@ class LineView(ScrollView, can_focus=True):
         strip = Strip(segments)
         return strip.crop_extend(scroll_x, scroll_x + width, base).apply_offsets(scroll_x, index)
 
-    @property
-    def at_end(self) -> bool:
-        """Tell whether the last line is in the window."""
-        return self.scroll_offset.y >= self.max_scroll_y - 1
-
     def show_line(self, index: int) -> None:
         """Scroll as little as needed to have the line in the window."""
         height = self.size.height
         top = self.scroll_offset.y
         if index < top:
-            self.scroll_to(y=index, animate=False, immediate=True)
+            self.scroll_to(y=index, animate=False, immediate=True, force=True)
         elif height and index >= top + height:
-            self.scroll_to(y=index - height + 1, animate=False, immediate=True)
+            self.scroll_to(y=index - height + 1, animate=False, immediate=True, force=True)

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.events import Resize
 from textual.message import Message
 from textual.widget import Widget
 
@@ -39,8 +40,8 @@ class LogView(LineView):
     class Changed(Message):
         """Tab, pause, or number of lines changed."""
 
-    def __init__(self, book: LogBook, *, limit: int = LIMIT, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, book: LogBook, *, limit: int = LIMIT) -> None:
+        super().__init__(id="log")
         self.book = book
         self.limit = limit
         self.tab = ALL
@@ -49,11 +50,31 @@ class LogView(LineView):
         self.shown: list[LogLine] = []
         self._colours: dict[str, str] = {}
         self._widest = 0
+        self.following = True
+        """The window stays at the end until the user scrolls up."""
+        self._moving = False
 
     def on_mount(self) -> None:
         """Begin with what the book already holds."""
         self.book.drain(self.limit)
         self.rebuild()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Scrolling up ends following, scrolling to the end begins it again."""
+        super().watch_scroll_y(old_value, new_value)
+        if not self._moving:
+            self.following = new_value >= self.max_scroll_y - 1
+
+    def on_resize(self, event: Resize) -> None:
+        """Stay at the end when that was shown."""
+        if self.following:
+            self._to_end()
+
+    def _to_end(self) -> None:
+        self._moving = True
+        self.following = True
+        self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True, force=True)
+        self._moving = False
 
     def tabs(self) -> list[str]:
         """Return the names of the tabs: all, the services, the steps' own output."""
@@ -75,7 +96,7 @@ class LogView(LineView):
         self.shown = [entry for entry in self.book.lines if self._wanted(entry)]
         self._widest = max((self._width(entry) for entry in self.shown[-2000:]), default=0)
         self.measure()
-        self.scroll_end(animate=False, immediate=True)
+        self._to_end()
         self.post_message(self.Changed())
 
     def feed(self) -> None:
@@ -89,7 +110,7 @@ class LogView(LineView):
     def extend(self, batch: Iterable[LogLine]) -> None:
         """Add lines at the end; the window follows only when the end was in it."""
         new = [entry for entry in batch if self._wanted(entry)]
-        follow = self.at_end
+        follow = self.following
         self.shown += new
         dropped = 0
         if len(self.shown) > self.limit + _SLACK:
@@ -98,9 +119,11 @@ class LogView(LineView):
         self._widest = max([self._widest, *(self._width(entry) for entry in new[-500:])])
         self.measure()
         if follow:
-            self.scroll_end(animate=False, immediate=True)
+            self._to_end()
         elif dropped:
+            self._moving = True
             self.scroll_to(y=max(0, self.scroll_offset.y - dropped), animate=False, immediate=True)
+            self._moving = False
         self.post_message(self.Changed())
 
     @staticmethod

@@ -34,13 +34,13 @@ class Press(Widget, can_focus=True):
     def __init__(
         self,
         label: str,
+        ident: str | None = None,
         *,
-        id: str | None = None,
         name: str | None = None,
         primary: bool = False,
         classes: str = "",
     ) -> None:
-        super().__init__(id=id, name=name, classes=f"{classes} -primary" if primary else classes)
+        super().__init__(id=ident, name=name, classes=f"{classes} -primary" if primary else classes)
         self._label = label
 
     @property

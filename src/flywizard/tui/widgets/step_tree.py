@@ -18,8 +18,8 @@ GLYPHS: dict[str, tuple[str, str]] = {
 class StepTree(LineView):
     """Draws a RunState; keeps the running step in the window until the user scrolls."""
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__(id="steps")
         self.state = RunState()
         self.now = 0.0
         self._followed = -1

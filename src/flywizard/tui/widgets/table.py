@@ -52,8 +52,8 @@ class ReviewTable(LineView):
     class Opened(Message):
         """Details of the row are wanted."""
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__(id="review-table")
         self.rows: Sequence[ReviewRow] = ()
         self.cursor = 0
 
