@@ -162,6 +162,8 @@ def _app_names(findings: Findings, project: str) -> dict[str, str]:
             and api is not None
             and service.path == api.path
             and service.fly_config in (None, api.fly_config)
+            and service.dockerfile in (None, api.dockerfile)
+            and service.build_target == api.build_target
             and not service.image
         )
         out[service.name] = (

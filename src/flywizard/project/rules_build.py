@@ -246,6 +246,21 @@ def missing_dockerfile(survey: Survey, findings: Findings) -> Iterator[Objection
                 config.path,
                 line,
             )
+    yield from _imageless(findings)
+
+
+def _imageless(findings: Findings) -> Iterator[Objection]:
+    for service in findings.services:
+        if service.role == "other" or service.image or service.dockerfile or can_make_image(service):
+            continue
+        place = service.evidence[0] if service.evidence else None
+        yield say(
+            True,
+            f"`{service.name}` in `{service.path}` has no Dockerfile, and flywizard cannot write one for it.",
+            "Add a Dockerfile, or name a ready image in flywizard.toml.",
+            place.file if place else None,
+            place.line if place else None,
+        )
 
 
 def huge_packages(survey: Survey, findings: Findings) -> Iterator[Objection]:
