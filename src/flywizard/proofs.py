@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from flywizard.events import Problem, Remedy
 from flywizard.ports import Stage
-from flywizard.providers import upstash_explanation
+from flywizard.providers import MECHANISMS, upstash_explanation
 
 Kind: TypeAlias = Literal["kafka", "postgres"]
 
@@ -437,12 +437,10 @@ def stage_problem(kind: Kind, stage: Stage) -> Problem:
     """Return the problem of a failed (or warning) stage: what happened, why, and the remedies; ``raw`` is its text."""
     row = _row(kind, stage)
     offered = [str(m) for m in stage.data.get("mechanisms", ())] if stage.code == "mechanism" else []
-    remedies = tuple(
-        Remedy(f"set:broker.mechanism={name}", f"Use {name}")
-        for name in offered
-        if name in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-    )
-    remedies += tuple(Remedy(action, label) for action, label in row.remedies)
+    usable = [name for name in offered if name in MECHANISMS]
+    better = (Remedy(_MECHANISM[0], f"Choose {' or '.join(usable)}"),) if usable else ()
+    others = tuple(Remedy(*pair) for pair in row.remedies if not (usable and pair == _MECHANISM))
+    remedies = (*better, *others)
     said = stage.text[:1].upper() + stage.text[1:] if stage.text and row.id != "KAFKA-1" else ""
     why = f"{said}. {row.why}" if said else row.why
     return Problem(row.id, row.what, why, remedies, raw=stage.text)

@@ -296,4 +296,5 @@ def test_every_problem_has_a_cause_and_a_remedy() -> None:
     offered = Stage(
         "sasl", "S", "failed", "off", code="mechanism", data={"mechanisms": ["SCRAM-SHA-512", "X"]}
     )
-    assert stage_problem("kafka", offered).remedies[0].action == "set:broker.mechanism=SCRAM-SHA-512"
+    (remedy,) = stage_problem("kafka", offered).remedies
+    assert (remedy.action, remedy.label) == ("edit:broker.mechanism", "Choose SCRAM-SHA-512")

@@ -17,7 +17,7 @@ from flywizard.adapters.postgres import Postgres
 from flywizard.plan import StepError
 from flywizard.ports import Stage
 from flywizard.proofs import stage_problem
-from flywizard.rehearsal import database
+from flywizard.rehearsal import database, postgres_files
 from flywizard.vault import Secret
 from tests.support.real_kafka import free_ports
 from tests.support.real_postgres import TlsPostgres
@@ -277,3 +277,12 @@ async def test_other_services_and_silence() -> None:
             url = Secret(f"postgresql://u:pw-of-mine@127.0.0.1:{port}/d")
             last = (await prove(url, timeout=0.3))[-1]
             assert (last.id, last.code) == ("tls", code)
+
+
+async def test_a_machine_without_the_wheel_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(postgres_files, "find_spec", lambda name: None)
+    with pytest.raises(database.Unavailable, match="no build for this machine"):
+        await database.start(tmp_path)
+    assert await database.attach(tmp_path) is None
+    await database.stop(tmp_path)
+    await database.remove(tmp_path)
