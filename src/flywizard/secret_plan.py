@@ -45,11 +45,13 @@ class Item:
     purpose: str = ""
 
     @property
-    def source_word(self) -> str:
+    def source_word(self) -> Literal["derived", "generated", "env-file", "asked"]:
         """Return what flywizard.toml says under ``[secrets.NAME] source``."""
-        if self.origin in ("derived", "generated"):
-            return self.origin
-        return "env-file" if self.origin == "env-file" else "asked"
+        match self.origin:
+            case "derived" | "generated" | "env-file":
+                return self.origin
+            case _:
+                return "asked"
 
 
 @dataclass(frozen=True, slots=True)

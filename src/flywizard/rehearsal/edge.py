@@ -16,6 +16,8 @@ from flywizard.rehearsal.world_records import App, Image, Machine
 
 PREFIX = "/_edge/"
 SCRIPT = "/_next/static/chunks/app.js"
+DEEP = frozenset({"/ready", "/readyz", "/readiness", "/health/ready", "/health/deep", "/healthz/ready"})
+"""Routes by which services say that what they rest on is there; the World's services are always ready."""
 _HOST = re.compile(r"(?P<app>[a-z0-9-]+)\.fly\.dev(:\d+)?\Z")
 
 
@@ -83,6 +85,8 @@ def _health_paths(machine: Machine) -> set[str]:
 def _api(app: App, machine: Machine, path: str) -> Response:
     if path.partition("?")[0] in _health_paths(machine):
         return answer({"status": "ok"})
+    if path.partition("?")[0] in DEEP:
+        return answer({"status": "ready"})
     if path == "/docs":
         return page(f"<!DOCTYPE html><title>{html.escape(app.name)} - Swagger UI</title>")
     if path == "/openapi.json":

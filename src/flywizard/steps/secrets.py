@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets as randomness
-
 from flywizard import problems
 from flywizard.flyctl import commands, decode, secret_lines
 from flywizard.plan import Probe, Step, StepError
-from flywizard.ports import Context, LookError, Vault
+from flywizard.ports import Context, LookError
 from flywizard.steps.common import database_urls, look, look_problem, run
 from flywizard.steps.target import AppTarget, SecretWish
-from flywizard.vault import Secret
-
-FINGERPRINT_KEY = "FLYWIZARD_FINGERPRINT_KEY"
-"""The vault's own entry: with it a value is recognised again without keeping a plain hash of it on disk."""
-
-
-def fingerprint(vault: Vault, name: str, value: Secret) -> str:
-    """Return 16 hex digits that tell whether a value is the same as before."""
-    key = vault.get(FINGERPRINT_KEY)
-    if key is None:
-        key = Secret(randomness.token_urlsafe(32))
-        vault.set(FINGERPRINT_KEY, key)
-    body = f"{name}\0{value.reveal()}".encode()
-    return hmac.new(key.reveal().encode(), body, hashlib.sha256).hexdigest()[:16]
+from flywizard.vault import Secret, fingerprint
 
 
 async def value_of(ctx: Context, wish: SecretWish) -> Secret | None:
     """Return the value of a wish, or None when nobody here knows it (Fly may)."""
     from flywizard import dsn
 
+    if wish.kind == "literal":
+        return Secret(wish.literal)
     if wish.kind == "vault":
-        return ctx.ports.vault.get(wish.key or wish.name)
+        value = ctx.ports.vault.get(wish.key or wish.name)
+        return dsn.for_driver(value, wish.driver) if value is not None and wish.driver else value
     if "database/id" not in ctx.facts:
         return None
     pooled, direct = await database_urls(ctx, ctx.facts["database/id"])
@@ -96,7 +82,7 @@ def stage(app: AppTarget, *, needs: tuple[str, ...]) -> Step:
 
     async def apply(ctx: Context) -> Probe:
         values = await wanted(ctx, await held(ctx))
-        writes = secret_lines.plan_secret_writes(values)
+        writes = secret_lines.plan_secret_writes({name: value.reveal() for name, value in values.items()})
         if writes.refused:
             name, reason = writes.refused[0]
             raise StepError(problems.problem("SECRET-REFUSED", name=name, reason=reason))

@@ -14,8 +14,8 @@ class SecretWish:
     """One secret of one app."""
 
     name: str
-    kind: Literal["vault", "database", "direct-database", "part"]
-    """``vault``: kept under ``key``; the others are derived from the database's credentials."""
+    kind: Literal["vault", "literal", "database", "direct-database", "part"]
+    """``vault``: kept under ``key``; ``literal``: not secret; the others come from the database's credentials."""
     key: str = ""
     """Name in the vault; for ``part``: host, port, user, password or database."""
     why: str = ""
@@ -23,6 +23,7 @@ class SecretWish:
     """The user entered it just now: it is set even where Fly has one of that name."""
     driver: str = ""
     """For URLs: the driver whose form is needed (``dsn.py``)."""
+    literal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,426 @@
+"""Owns drawing the form pages: from the session's state to a PageView. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flywizard import cost, providers
+from flywizard.answers import Question
+from flywizard.fronts import Action, Check, Choice, Field, Note, Page, PageView
+from flywizard.secret_plan import Item
+from flywizard.session_state import State
+from flywizard.vault import MASK
+
+HEADINGS: dict[str, str] = {
+    "prerequisites": "What a deployment needs",
+    "signin": "Who deploys, and where",
+    "project": "What is in this repository",
+    "database": "Where should Postgres live?",
+    "broker": "Which Kafka?",
+    "secrets": "Values that the code needs",
+}
+ORIGINS = {
+    "derived": "derived",
+    "you": "you",
+    "environment": "environment",
+    "keyring": "keyring",
+    "env-file": ".env",
+    "generated": "generated",
+    "fly": "Fly has it",
+    "stand-in": "stand-in, rehearsal only",
+    "default": "default",
+    "missing": "",
+}
+
+
+def view(state: State, page: Page) -> PageView:
+    """Return a form page as it stands."""
+    makers = {
+        "prerequisites": _prerequisites,
+        "signin": _signin,
+        "project": _project,
+        "database": _database,
+        "broker": _broker,
+        "secrets": _secrets,
+    }
+    return makers[page](state, tuple(state.checks.get(page, {}).values()))
+
+
+def field_of(state: State, question: Question, choices: tuple[Choice, ...] | None = None) -> Field:
+    """Return a question as it stands."""
+    answer = state.draft.all().get(question.id)
+    value, source = (answer.value, answer.source) if answer else ("", "")
+    error = (
+        state.draft.errors([question]).get(question.id, "") if answer and answer.source != "default" else ""
+    )
+    if question.kind == "secret":
+        source = state.secret_source(question.id)
+        value = MASK if source or (state.rehearsal and question.id.startswith("broker.")) else ""
+        source = source or ("stand-in, rehearsal only" if value else "")
+        error = ""
+    return Field(
+        id=question.id,
+        label=_label(state, question),
+        kind=question.kind,
+        value=value,
+        source=source,
+        choices=question.choices if choices is None else choices,
+        help=question.help,
+        error=error,
+        required=question.required,
+        flag=f"--secret {state.vault_name(question.id)}=env:…"
+        if question.kind == "secret"
+        else question.flag,
+        variable=f"FLYWIZARD_SECRET_{state.vault_name(question.id)}"
+        if question.kind == "secret"
+        else question.variable,
+        group=question.group,
+    )
+
+
+def _label(state: State, question: Question) -> str:
+    if question.id in ("broker.username", "broker.password"):
+        preset = providers.provider(state.value("broker.provider") or "other")
+        return preset.user_label if question.id == "broker.username" else preset.password_label
+    return question.label
+
+
+def _fields(state: State, page: Page) -> tuple[Field, ...]:
+    return tuple(field_of(state, q) for q in state.questions(page))
+
+
+def _blocked(state: State, page: Page, fields: Sequence[Field], checks: Sequence[Check]) -> str:
+    empty = [f.label for f in fields if f.required and not f.value]
+    if empty:
+        return f"{empty[0]} is needed"
+    wrong = [f.label for f in fields if f.error]
+    if wrong:
+        return f"{wrong[0]}: {next(f.error for f in fields if f.error)}"
+    failed = [c for c in checks if c.state == "failed"]
+    return f"{failed[0].title}: {failed[0].text}" if failed else ""
+
+
+def _prerequisites(state: State, checks: tuple[Check, ...]) -> PageView:
+    ready = sum(c.state in ("ok", "warn", "skipped") for c in checks)
+    actions = [Action("recheck", "r", "Check again")]
+    if any(c.action == "install-flyctl" and c.state == "failed" for c in checks):
+        consent = "Run Fly's official install script? It downloads flyctl into `~/.fly/bin`."
+        actions.insert(0, Action("install-flyctl", "i", "Install flyctl", consent=consent))
+    if any(c.action == "use-memory" for c in checks):
+        consent = "Keep secrets in memory for this run only? They are not saved; Fly keeps what it is given."
+        actions.append(Action("use-memory", "m", "Keep secrets in memory for this run", consent=consent))
+    failed = [c for c in checks if c.state == "failed"]
+    return PageView(
+        "prerequisites",
+        HEADINGS["prerequisites"],
+        f"{ready} of {len(checks)} ready" if checks else "",
+        checks=checks,
+        actions=tuple(actions),
+        commands=("nothing is created: these checks only look",),
+        blocked=f"{failed[0].title}: {failed[0].text}" if failed else "",
+        problem=next((c.problem for c in failed if c.problem), None),
+    )
+
+
+def _signin(state: State, checks: tuple[Check, ...]) -> PageView:
+    account = state.account
+    organizations = tuple(
+        Choice(slug, f"{name} ({slug})" if name != slug else slug)
+        for slug, name in account.organizations.items()
+    )
+    regions = tuple(
+        Choice(r.code, f"{r.code}  {r.name}", "" if r.managed_postgres else "no Managed Postgres")
+        for r in account.regions
+    )
+    lists = {"signin.organization": organizations, "signin.region": regions}
+    fields = tuple(field_of(state, q, lists.get(q.id)) for q in state.questions("signin"))
+    fields = tuple(_in_list(f, account.email) for f in fields)
+    actions = (
+        Action("login", "l", "Sign in with the browser", terminal=True),
+        Action("paste-token", "t", "Paste a token", wants="secret"),
+    )
+    notes = []
+    if account.email:
+        notes.append(Note("ok", f"signed in as {account.email}, by {account.how}"))
+    return PageView(
+        "signin",
+        HEADINGS["signin"],
+        "A token is kept in the OS keyring; flyctl's own login stays where flyctl keeps it",
+        fields=fields,
+        notes=tuple(notes),
+        checks=checks,
+        actions=actions,
+        commands=("fly auth whoami --json",),
+        problem=state.account_problem,
+        blocked=_blocked(state, "signin", fields, checks) if account.email else "sign in first",
+    )
+
+
+def _in_list(item: Field, email: str) -> Field:
+    from dataclasses import replace
+
+    if email and item.choices and item.value and item.value not in {c.value for c in item.choices}:
+        return replace(item, error=f"this account has no `{item.value}`")
+    return item
+
+
+def _project(state: State, checks: tuple[Check, ...]) -> PageView:
+    findings = state.findings
+    if findings is None:
+        return PageView(
+            "project", HEADINGS["project"], "reading the repository", blocked="reading the repository"
+        )
+    rows = []
+    for service in findings.services:
+        first = service.evidence[0] if service.evidence else None
+        place = f"{first.file}:{first.line}" if first else ""
+        rows.append((service.name, service.role, service.command or service.framework or "?", place))
+    fields = tuple(_question_fields(state)) + _fields(state, "project")
+    notes = [
+        Note(
+            "info" if o.handled else "bad" if o.blocking and _applies(state, o.when) else "warn",
+            f"{o.file}:{o.line}: {o.message}" if o.file and o.line else o.message,
+        )
+        for o in findings.problems
+        if o.file is None or f"fixed:{o.id}" not in state.detection_answers
+    ]
+    notes += [Note("info", f"skipped: {text}") for text in findings.skipped[:5]]
+    actions = tuple(
+        Action(f"fix:{o.id}:{o.subject}", str(number), f"Mend {o.id}: {o.remedy}")
+        for number, o in enumerate([o for o in findings.problems if o.fixable and not o.handled][:9], 1)
+    )
+    what = {"full-stack": "a whole project", "partial": "part of such a project"}.get(
+        findings.kind, "not supported"
+    )
+    blocking = [o for o in findings.problems if o.blocking and not o.handled and _applies(state, o.when)]
+    blocked = blocking[0].message if blocking else _blocked(state, "project", fields, checks)
+    return PageView(
+        "project",
+        HEADINGS["project"],
+        f"{what}: {', '.join(s.name for s in findings.services) or 'no service found'}",
+        fields=fields,
+        rows=tuple(rows),
+        columns=("service", "role", "starts with", "found in"),
+        notes=tuple(notes),
+        checks=checks,
+        actions=actions,
+        commands=("files are shown as diffs in the Review; nothing is written before",),
+        blocked=blocked,
+    )
+
+
+def _applies(state: State, when: str | None) -> bool:
+    if when is None:
+        return True
+    key, _, value = when.partition("=")
+    return state.value(key) == value
+
+
+def applies(state: State, when: str | None) -> bool:
+    """Tell whether an objection counts under the present answers."""
+    return _applies(state, when)
+
+
+def _question_fields(state: State) -> list[Field]:
+    assert state.findings is not None  # noqa: S101 - the caller looked
+    return [
+        Field(
+            f"question.{q.id}", q.text, "choice", state.detection_answers.get(q.id, ""),
+            choices=tuple(Choice(c, c) for c in q.choices), group="Undecided", flag=f"--answer {q.id}=…",
+        )
+        for q in state.findings.questions
+    ]  # fmt: skip
+
+
+def _database(state: State, checks: tuple[Check, ...]) -> PageView:
+    plans = tuple(
+        Choice(p.key, p.label, p.detail, f"{cost.money(p.usd)} a month") for p in cost.postgres_plans()
+    )
+    fields = []
+    for question in state.questions("database"):
+        choices = plans if question.id == "database.plan" else None
+        if question.id == "database.kind":
+            choices = tuple(_priced(state, c) for c in question.choices)
+        if question.id == "database.schema":
+            choices = tuple(_schema_choice(state, c) for c in question.choices)
+        fields.append(field_of(state, question, choices))
+    lede = ""
+    if state.findings is not None:
+        found = state.findings.database
+        wants = ", ".join(f"`{e.name}` ({e.evidence.file}:{e.evidence.line})" for e in found.extensions)
+        lede = (
+            f"The SQL asks for {wants}"
+            if wants
+            else ("No SQL extension is asked for" if found.needed else "The code needs no database")
+        )
+    actions = (Action("prove", "p", "Try it again"),) if state.value("database.kind") == "existing" else ()
+    return PageView(
+        "database",
+        HEADINGS["database"],
+        lede,
+        fields=tuple(fields),
+        checks=checks,
+        notes=tuple(_pool_notes(state)),
+        actions=actions,
+        commands=tuple(_database_commands(state)),
+        blocked=_blocked(state, "database", fields, checks),
+        problem=next((c.problem for c in checks if c.state == "failed" and c.problem), None),
+    )
+
+
+def _priced(state: State, choice: Choice) -> Choice:
+    from dataclasses import replace
+
+    if choice.value == "managed":
+        plan = state.value("database.plan") or "basic"
+        disk = state.value("database.storage_gb")
+        try:
+            usd = cost.total(cost.postgres(plan, int(disk) if disk.isdigit() else 10))
+        except KeyError:
+            return choice
+        return replace(choice, price=f"{cost.money(usd)} a month")
+    if choice.value == "existing":
+        return replace(choice, price="billed by its provider")
+    return choice
+
+
+def _schema_choice(state: State, choice: Choice) -> Choice:
+    from dataclasses import replace
+
+    if choice.value == "sql" and state.findings is not None and state.findings.database.schema.files:
+        return replace(choice, detail=", ".join(state.findings.database.schema.files))
+    return choice
+
+
+def _pool_notes(state: State) -> list[Note]:
+    """Compare the code's pools with the plan's connections (postgres.md §8)."""
+    if state.findings is None or state.value("database.kind") != "managed":
+        return []
+    pools = state.findings.database.pools
+    plan = next((p for p in cost.postgres_plans() if p.key == state.value("database.plan")), None)
+    if not pools or plan is None or not plan.connections:
+        return []
+    processes = len(state.roles() & {"api", "worker"})
+    size = max(p.size for p in pools)
+    budget = int(plan.connections * 0.8)
+    if size * processes <= budget:
+        return [
+            Note(
+                "ok",
+                f"pool {size} × {processes} processes = {size * processes} of {plan.connections} connections",
+            )
+        ]
+    fits = max(1, budget // max(1, processes))
+    return [
+        Note(
+            "warn",
+            f"pool {size} × {processes} processes = {size * processes} > {budget} of {plan.connections} connections",
+        ),
+        Note("hint", f"a pool of {fits} fits"),
+    ]
+
+
+def _database_commands(state: State) -> list[str]:
+    from flywizard.flyctl import commands
+
+    if state.value("database.kind") != "managed":
+        return ["nothing is created: the URL is tried now and set as a secret later"]
+    values = state.values()
+    disk, version = values.get("database.storage_gb", "10"), values.get("database.version", "17")
+    if not (disk.isdigit() and version.isdigit()):
+        return []
+    return [
+        commands.mpg_create(
+            values.get("database.name", ""), values.get("signin.organization", ""), values.get("signin.region", ""),
+            values.get("database.plan", ""), int(disk), int(version),
+        ).shown()
+    ]  # fmt: skip
+
+
+def _broker(state: State, checks: tuple[Check, ...]) -> PageView:
+    choices = tuple(Choice(p.id, p.label, f"ended {p.date}" if p.ended else "") for p in providers.PROVIDERS)
+    fields = tuple(
+        field_of(state, q, choices if q.id == "broker.provider" else None) for q in state.questions("broker")
+    )
+    lede, notes = "", []
+    if state.findings is not None:
+        found = state.findings.broker
+        if not found.needed:
+            lede = "The code uses no Kafka"
+        else:
+            place = f"{found.evidence[0].file}:{found.evidence[0].line}" if found.evidence else "the code"
+            lede = f"{found.client or 'a Kafka client'} in {place} " + _sasl_words(found.sasl_capable)
+    if state.value("broker.kind") == "sasl":
+        if state.findings is not None and state.findings.broker.sasl_capable is False:
+            where = state.findings.broker.without_sasl
+            place = f"{where[0].file}:{where[0].line}" if where else "the client"
+            notes.append(Note("bad", f"{place} passes no sign-in: a hosted broker would refuse it"))
+        preset = providers.provider(state.value("broker.provider") or "other")
+        if preset.ended:
+            notes.append(Note("warn", providers.upstash_explanation()))
+        elif preset.advice:
+            notes.append(Note("hint", preset.advice))
+    return PageView(
+        "broker",
+        HEADINGS["broker"],
+        lede,
+        fields=fields,
+        notes=tuple(notes),
+        checks=checks,
+        actions=(Action("prove", "p", "Prove it again"),) if state.value("broker.kind") == "sasl" else (),
+        commands=("nothing is created: the credentials are proven now and set as secrets later",),
+        problem=next((c.problem for c in checks if c.state == "failed" and c.problem), None),
+        blocked=_blocked(state, "broker", fields, checks),
+    )
+
+
+def _sasl_words(capable: bool | None) -> str:
+    if capable is None:
+        return "may or may not take SASL settings: this could not be told"
+    return "takes SASL settings, so a hosted broker can work" if capable else "takes no SASL settings"
+
+
+def _secrets(state: State, checks: tuple[Check, ...]) -> PageView:
+    items = state.items()
+    fields = [field_of(state, q) for q in state.questions("secrets") if state.from_files]
+    fields += [_item_field(item) for item in items]
+    derived = [i for i in items if i.origin == "derived"]
+    missing = [i for i in items if i.origin == "missing"]
+    notes = [Note("warn", text) for text in state.file_notes[:6]]
+    if derived:
+        notes.append(Note("info", f"derived from your other answers: {', '.join(i.name for i in derived)}"))
+    held = state.vault.place if state.vault is not None else "not open yet"
+    return PageView(
+        "secrets",
+        HEADINGS["secrets"],
+        f"{len(items)} names the code reads; kept in: {held}",
+        fields=tuple(fields),
+        notes=tuple(notes),
+        checks=checks,
+        commands=("values go to Fly over stdin, staged: `fly secrets import --stage`",),
+        blocked=f"{missing[0].name} has no value yet" if missing else "",
+    )
+
+
+def _item_field(item: Item) -> Field:
+    secret = item.secret or item.value is None
+    known = item.origin != "missing"
+    value = (MASK if secret else item.value or "") if known else ""
+    source = ORIGINS[item.origin]
+    if item.origin == "env-file":
+        source = item.place
+    elif item.origin == "derived":
+        source = f"from {item.place}"
+    return Field(
+        id=f"{'secret' if item.secret else 'plain'}.{item.name}",
+        label=item.name,
+        kind="secret" if item.secret else "text",
+        value=value,
+        source=source,
+        help=f"read in {item.why}" if item.why else "",
+        required=item.required and item.origin == "missing",
+        flag=f"--secret {item.name}=env:…" if item.secret else "",
+        variable=f"FLYWIZARD_SECRET_{item.name}",
+        group=", ".join(item.services),
+        readonly=item.origin == "derived",
+    )
