@@ -82,6 +82,7 @@ def pool():
 @pytest.fixture
 def client(monkeypatch, pool):
     from fastapi.testclient import TestClient
+
     from src import main
 
     producer = FakeProducer()
