@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from flywizard.adapters import fly as fly_adapter
 from flywizard.adapters.fly import FlyRunner
 from flywizard.attempt import CANCEL, CHILD, END, KILL, LOCK, Order, is_alive, is_held, lock, start_time
+from flywizard.keeper import Stop
 from flywizard.plan import Command
 from flywizard.ports import Doubt
 from flywizard.vault import Secret
@@ -215,6 +217,14 @@ async def test_the_lock_is_held_as_long_as_the_child_runs(room: Room) -> None:
     await until(lambda: not is_held(room.runs / "a1" / LOCK))
 
 
+async def test_the_lock_is_held_before_the_keeper_has_done_anything(room: Room) -> None:
+    order = Order([str(room.executable), "say=x"], str(room.root), {})
+    keeper = fly_adapter._start(room.runs / "a1", order)
+    assert is_held(room.runs / "a1" / LOCK)
+    assert await asyncio.to_thread(keeper.wait) == 0
+    assert not is_held(room.runs / "a1" / LOCK)
+
+
 async def test_a_second_keeper_leaves_a_held_directory_alone(room: Room) -> None:
     async with going(room, room.fly(), room.command(f"await={room.go}", "say=first")) as task:
         second = room.keep("a1", "say=second")
@@ -249,6 +259,28 @@ async def test_values_are_masked_however_they_are_cut(room: Room) -> None:
     )
     assert ended.stdout == "A=••••\nB=x\n"
     assert room.lines == [("stdout", "A=••••"), ("stdout", "B=x")]
+
+
+async def test_what_only_begins_like_a_secret_is_not_lost(room: Room) -> None:
+    ended = await room.fly().run(room.command(f"raw={SECRET[:9]}"), attempt="a1", on_output=room.heard)
+    assert ended.stdout == SECRET[:9]
+    assert room.lines == [("stdout", SECRET[:9])]
+
+
+def test_each_signal_is_sent_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    sent: list[bool] = []
+    stop = Stop(tmp_path, Order(["x"], "/", {}))
+    stop.look(sent.append)
+    assert sent == []
+    (tmp_path / CANCEL).touch()
+    for _ in range(3):
+        stop.look(sent.append)
+    assert sent == [False]
+    (tmp_path / CANCEL).write_text(KILL)
+    for _ in range(3):
+        stop.look(sent.append)
+    assert sent == [False, True]
 
 
 @linux
