@@ -48,13 +48,11 @@ def real_broker(authority: Authority) -> Iterator[real_kafka.RealKafka]:
 
 
 @pytest.fixture(scope="session")
-def tls_postgres(
-    tmp_path_factory: pytest.TempPathFactory, authority: Authority
-) -> Iterator[real_postgres.TlsPostgres]:
+def tls_postgres(authority: Authority) -> Iterator[real_postgres.TlsPostgres]:
     """A Debian Postgres with TLS, or a skip that says what is missing."""
     if reason := real_postgres.missing():
         pytest.skip(reason)
-    with real_postgres.running(tmp_path_factory.mktemp("postgres"), authority) as server:
+    with real_postgres.running(authority) as server:
         yield server
 
 

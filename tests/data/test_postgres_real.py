@@ -286,3 +286,17 @@ async def test_a_machine_without_the_wheel_is_told(monkeypatch: pytest.MonkeyPat
     assert await database.attach(tmp_path) is None
     await database.stop(tmp_path)
     await database.remove(tmp_path)
+
+
+def test_what_a_deleted_rehearsal_left_is_swept(tmp_path: Path) -> None:
+    for name, state in (("gone", "no-such-folder"), ("kept", "state"), ("running", "no-such-folder")):
+        base = tmp_path / f"flywizard-pg-{name}"
+        (base / "postgres").mkdir(parents=True)
+        (base / "state-folder").write_text(str(tmp_path / state))
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "postgres.json").touch()
+    (tmp_path / "flywizard-pg-running" / "postgres" / "postmaster.pid").touch()
+    (tmp_path / "flywizard-pg-foreign").mkdir()
+    postgres_files.sweep(tmp_path, tmp_path / "flywizard-pg-new")
+    left = {path.name.removeprefix("flywizard-pg-") for path in tmp_path.glob("flywizard-pg-*")}
+    assert left == {"kept", "running", "foreign"}

@@ -7,9 +7,11 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flywizard import dsn
 from flywizard.vault import Secret
@@ -65,22 +67,20 @@ REVOKE CONNECT ON DATABASE closed FROM PUBLIC;
 
 
 @contextlib.contextmanager
-def running(folder: Path, authority: Authority) -> Iterator[TlsPostgres]:
+def running(authority: Authority) -> Iterator[TlsPostgres]:
     """Run a server in a folder of its own until the block ends."""
     tools = programs()
     assert tools is not None
     (port,) = free_ports(1)
+    folder = Path(tempfile.mkdtemp(prefix="flywizard-test-postgres-"))
+    folder.chmod(0o711)  # pytest's own folders are closed to the user that the server runs as
     data = folder / "data"
     data.mkdir(mode=0o700)
     pem = (authority.folder / "good.pem").read_bytes()
-    key, _, chain = pem.partition(b"-----END PRIVATE KEY-----\n")
-    who: dict[str, object] = {}
+    who: dict[str, Any] = {}
     if os.geteuid() == 0:
         entry = pwd.getpwnam("nobody")
         who = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-        for path in (folder, *folder.parents[:-1]):
-            if str(path).startswith("/tmp/"):
-                path.chmod(path.stat().st_mode | 0o011)
         os.chown(data, entry.pw_uid, entry.pw_gid)
 
     def run(name: str, *arguments: str | Path, text: str | None = None) -> None:
@@ -88,18 +88,32 @@ def running(folder: Path, authority: Authority) -> Iterator[TlsPostgres]:
         with log.open("ab") as output:
             done = subprocess.run(
                 [tools / name, *arguments], stdout=output, stderr=output, timeout=60, cwd="/tmp",
-                input=text.encode() if text else None, **who,  # type: ignore[call-overload]
+                input=text.encode() if text else None, **who,
             )  # fmt: skip
         if done.returncode:
             raise RuntimeError(log.read_text()[-2000:])
 
+    try:
+        _make(run, data, pem, port, who)
+        run("pg_ctl", "start", "-w", "-t", "30", "-D", data, "-l", data / "server.log")
+        try:
+            yield TlsPostgres(port, authority.folder / "ca.pem")
+        finally:
+            run("pg_ctl", "stop", "-m", "fast", "-w", "-D", data)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make(run: Callable[..., None], data: Path, pem: bytes, port: int, who: Mapping[str, Any]) -> None:
+    """Set the server up: certificates, roles, databases, settings."""
+    key, _, chain = pem.partition(b"-----END PRIVATE KEY-----\n")
     run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
     (data / "server.key").write_bytes(key + b"-----END PRIVATE KEY-----\n")
     (data / "server.crt").write_bytes(chain)
     (data / "server.key").chmod(0o600)
     if who:
         for name in ("server.key", "server.crt"):
-            os.chown(data / name, entry.pw_uid, entry.pw_gid)
+            os.chown(data / name, who["user"], who["group"])
     sql: list[str | Path] = ["--single", "-D", data, "postgres"]
     run("postgres", *sql, text=SETUP.strip().replace(";\n", ";\n\n") + "\n")
     (data / "pg_hba.conf").write_text(HBA)
@@ -108,9 +122,3 @@ def running(folder: Path, authority: Authority) -> Iterator[TlsPostgres]:
             f"listen_addresses='localhost'\nport={port}\nunix_socket_directories=''\nfsync=off\nssl=on\n"
             "password_encryption='scram-sha-256'\n"
         )
-    run("pg_ctl", "start", "-w", "-t", "30", "-D", data, "-l", data / "server.log")
-    try:
-        yield TlsPostgres(port, authority.folder / "ca.pem")
-    finally:
-        run("pg_ctl", "stop", "-m", "fast", "-w", "-D", data)
-        shutil.rmtree(data, ignore_errors=True)

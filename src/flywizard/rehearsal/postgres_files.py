@@ -19,6 +19,8 @@ from typing import Any, Final
 
 HOST: Final = "127.0.0.1"
 _NOTE: Final = "postgres.json"
+_OF: Final = "state-folder"
+"""In a folder outside the rehearsal's state folder: whose it is."""
 
 
 class Unavailable(RuntimeError):  # noqa: N818  # it is a state of this machine, said to the user
@@ -139,6 +141,8 @@ def prepare(data_dir: Path, who: Owner) -> Installation:
             base.mkdir(mode=0o711, exist_ok=True)
             if base.is_symlink() or base.stat().st_uid != os.geteuid():
                 raise Unavailable(f"{base} belongs to somebody else")
+            sweep(base.parent, base)
+            (base / _OF).write_text(str(data_dir.resolve()))
         if not _reachable(bin_dir):
             bin_dir = _copied(bin_dir, base)
     earlier = read_note(data_dir)
@@ -151,6 +155,17 @@ def prepare(data_dir: Path, who: Owner) -> Installation:
     )
     _write_note(fresh)
     return fresh
+
+
+def sweep(folder: Path, keep: Path) -> None:
+    """Delete what earlier rehearsals left in the system's folder for temporary files: their state folder is gone."""
+    for base in folder.glob("flywizard-pg-*"):
+        mark = base / _OF
+        if base == keep or base.is_symlink() or base.stat().st_uid != os.geteuid() or not mark.is_file():
+            continue
+        running = (base / "postgres" / "postmaster.pid").exists()
+        if not running and not (Path(mark.read_text()) / _NOTE).exists():
+            shutil.rmtree(base, ignore_errors=True)
 
 
 def _copied(bin_dir: Path, base: Path) -> Path:
