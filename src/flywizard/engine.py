@@ -222,7 +222,11 @@ class Engine:
 
     async def _stopping(self, control: Control, running: list[asyncio.Task[None]]) -> None:
         self._interrupted = True
-        if control.mode == "now":
+        if control.mode == "now" and self._reaper is not None:
+            await self._ports.fly.kill()
+            for task in running:
+                task.cancel()
+        elif control.mode == "now":
             await self._ports.fly.interrupt()
             self._reaper = asyncio.create_task(self._reap(running))
         elif control.mode == "leave":

@@ -72,6 +72,10 @@ class Fly(Protocol):
         """Ask every changing child of this run to stop (SIGINT once)."""
         ...
 
+    async def kill(self) -> None:
+        """End every changing child of this run at once; what it did is in doubt."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:

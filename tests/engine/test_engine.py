@@ -13,7 +13,7 @@ from flywizard.engine import Control, Earlier, Engine, Result, attempt_name
 from flywizard.events import Event, Problem, StepDone, StepFailed, StepSkipped, StepStarted
 from flywizard.plan import Plan, PlanError, Probe, Step, StepError
 from flywizard.ports import Context, Ports
-from tests.support.fake_ports import FakeFly, Record, Thing, fake_ports
+from tests.support.fake_ports import FakeClock, FakeFly, Record, Thing, fake_ports
 
 BAD = Problem("APP-1", "taken", "somebody has it")
 
@@ -222,6 +222,23 @@ async def test_now_interrupts_the_children_and_leaves_the_step_in_doubt() -> Non
     assert (result.outcome, ports.fly.interrupted) == ("interrupted", 1)
     assert journal.kinds("a") == ["intent"]
     assert not [e for e in events if isinstance(e, StepFailed)]
+
+
+async def test_asking_for_now_twice_kills() -> None:
+    thing = Thing("a", set())
+    thing.gate = asyncio.Event()
+    control, ports = Control(), fake_ports()
+    task = asyncio.create_task(run([thing], control=control, ports=ports))
+    await thing.entered.wait()
+    assert isinstance(ports.clock, FakeClock)
+    ports.clock.stuck = True
+    control.stop("now")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    control.stop("now")
+    result, _, _ = await task
+    assert isinstance(ports.fly, FakeFly)
+    assert (result.outcome, ports.fly.interrupted, ports.fly.killed) == ("interrupted", 1, 1)
 
 
 async def test_a_step_skipped_on_request_lets_others_go_on() -> None:

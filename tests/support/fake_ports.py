@@ -14,6 +14,7 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.time = 1_000_000.0
+        self.stuck = False
 
     def now(self) -> float:
         return self.time
@@ -22,6 +23,8 @@ class FakeClock:
         return self.time
 
     async def sleep(self, seconds: float) -> None:
+        if self.stuck:
+            await asyncio.Event().wait()
         self.time += seconds
         await asyncio.sleep(0)
 
@@ -32,6 +35,7 @@ class FakeFly:
     def __init__(self) -> None:
         self.settled: list[str] = []
         self.interrupted = 0
+        self.killed = 0
 
     async def run(self, command: Any, **_: Any) -> Ended:
         return Ended(0, "", "")
@@ -42,6 +46,9 @@ class FakeFly:
 
     async def interrupt(self) -> None:
         self.interrupted += 1
+
+    async def kill(self) -> None:
+        self.killed += 1
 
 
 def fake_ports() -> Ports:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TOKEN = "FLY_API_TOKEN"  # noqa: S105 - a variable's name
 ACCOUNT_LIMIT = 30.0
+REHEARSAL_PACE = 0.05
+"""The guard's patience in a rehearsal, as a part of the real one: a simulated fault is settled in seconds."""
 
 
 class RealBackstage:
@@ -228,7 +230,15 @@ class RealBackstage:
         self._look = FlyHttp(self.token, environ=self.environ)
         executable = self.executable()
         return Ports(
-            fly=FlyRunner(executable, self.root, runs, self.environ, mask, self._typed),
+            fly=FlyRunner(
+                executable,
+                self.root,
+                runs,
+                self.environ,
+                mask,
+                self._typed,
+                pace=REHEARSAL_PACE if self.rehearsal else 1.0,
+            ),
             look=self._look,
             database=Postgres(),
             tunnel=_LazyTunnel(executable, self._child(), self.root),

@@ -52,8 +52,8 @@ def build(app: AppTarget, *, needs: tuple[str, ...]) -> Step:
             progress = reader.feed(line)
             if progress is not None:
                 ctx.report.progress(progress.text, progress.done, progress.total)
-            if not line.startswith("{"):
-                ctx.report.output(stream, line)
+            for text in reader.said:
+                ctx.report.output(stream, text)
 
         try:
             ended = await ctx.run(command, on_output=on_output)
