@@ -97,6 +97,18 @@ class Store(Protocol):
         ...
 
 
+class Keeps(Protocol):
+    """What gives and keeps a value."""
+
+    def get(self, name: str) -> Secret | None:
+        """Return the value, or None."""
+        ...
+
+    def set(self, name: str, value: Secret) -> None:
+        """Keep the value."""
+        ...
+
+
 class MemoryVault:
     """Keeps values until the process ends."""
 
@@ -235,7 +247,7 @@ FINGERPRINT_KEY = ".fingerprint-key"
 """The entry that holds the key; no environment name can be called so."""
 
 
-def fingerprint(vault: Store | LayeredVault, name: str, value: Secret) -> str:
+def fingerprint(vault: Keeps, name: str, value: Secret) -> str:
     """Return 32 hex digits by which a later run can tell whether ``value`` is the one of before.
 
     An HMAC under a random key that only the vault holds, so the digits can be written to disk.

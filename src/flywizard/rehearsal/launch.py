@@ -17,8 +17,7 @@ from typing import Any
 from flywizard.backstage import StandIns
 from flywizard.rehearsal.fly import install
 from flywizard.rehearsal.platform import PLATFORM
-from flywizard.rehearsal.server import SERVER
-from flywizard.rehearsal.state import StateFolder
+from flywizard.rehearsal.state import SERVER, StateFolder
 from flywizard.rehearsal.world_tokens import new_token
 from flywizard.state_folder import private_folder, state_root
 from flywizard.vault import FINGERPRINT_KEY, EnvironmentVault, LayeredVault, MemoryVault, Secret
@@ -140,10 +139,10 @@ def copy_repository(source: Path, target: Path) -> None:
             if count > MOST:
                 raise RehearsalError(f"`{source}` has more than {MOST:,} files to copy")
             shutil.copyfile(path, place / filename)
-    for path, text in generated.items():
-        if not (source / path).exists():
-            (target / path).parent.mkdir(parents=True, exist_ok=True)
-            (target / path).write_text(text, "utf-8")
+    for name, text in generated.items():
+        if not (source / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_text(text, "utf-8")
     if kept is not None:
         previous.write_text(kept, "utf-8")
 
