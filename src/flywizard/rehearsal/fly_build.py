@@ -27,6 +27,8 @@ NO_SOURCE = (
 CONTEXT = "[internal] load build context"
 EXPORT = "exporting to image"
 QUICK = 0.02
+WEIGHTS = {"RUN": 30.0, "FROM": 3.0, "COPY": 0.5, "ADD": 0.5}
+"""How the World's time for a build is shared out."""
 ULID = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -208,6 +210,7 @@ class _Run:
         self.fly, self.app, self.ref = fly, app, ref
         self.recipe, self.context, self.outcome = recipe, context, outcome
         self.printer = Printer(fly, raw=fly.env.get("BUILDKIT_PROGRESS") == "rawjson")
+        self.begun = fly.transport.now()
         self.told: list[dict[str, Any]] = list(outcome.get("steps") or [])
         self.digest = str(outcome.get("digest") or "sha256:" + hashlib.sha256(ref.encode()).hexdigest())
 
@@ -265,9 +268,7 @@ class _Run:
         used: set[int] = set()
         found = [(step, self.world(step, used)) for step in steps]
         whole = float(self.outcome.get("seconds") or 0) * 0.9
-        weights = [
-            0.0 if told.get("cached") else 10.0 if step.keyword == "RUN" else 1.0 for step, told in found
-        ]
+        weights = [0.0 if told.get("cached") else WEIGHTS.get(step.keyword, 0.2) for step, told in found]
         total = sum(weights) or 1.0
         failing = [i for i, told in enumerate(self.told) if told.get("error")]
         runs = [i for i, (step, _) in enumerate(found) if step.keyword == "RUN"]
@@ -304,7 +305,10 @@ class _Run:
         """One step of the Dockerfile."""
         if step.keyword == "FROM":
             source = step.name.partition("FROM ")[2]
-            await self.quick(step.name, f"resolve {source} done")
+            self.printer.begin(step.name)
+            self.printer.item(f"resolve {source} done")
+            await self.fly.transport.sleep(max(QUICK, seconds))
+            self.printer.done()
             return
         self.printer.begin(step.name)
         missing = dockerfile.missing_source(step, self.context.has)
@@ -350,7 +354,8 @@ class _Run:
             items.append("pushing layers done")
             if not error:
                 items.append(f"pushing manifest for {self.ref}@{self.digest} done")
-        rest = float(self.outcome.get("seconds") or 0) * 0.1
+        whole = float(self.outcome.get("seconds") or 0)
+        rest = max(whole * 0.1, whole - (self.fly.transport.now() - self.begun)) + QUICK
         for item in items:
             await self.fly.transport.sleep(rest / len(items))
             self.printer.item(item)

@@ -108,7 +108,7 @@ async def show(fly: Fly) -> None:
 
 async def save(fly: Fly) -> None:
     """`fly config save`: writes the latest release's configuration to `fly.toml` here."""
-    shown = find_config(fly.flag("config"), Path.cwd()) or "fly.toml"
+    shown = find_config(fly.flag("config"), Path.cwd()) if fly.flag("config") else "fly.toml"
     app = fly.app()
     if os.path.exists(shown) and not fly.on("yes"):  # noqa: ASYNC240 (a local file, and nothing else runs)
         raise Failure("yes flag must be specified when not running interactively")

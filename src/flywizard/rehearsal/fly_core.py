@@ -131,6 +131,8 @@ class Fly:
     in_deploy: bool = False
     repeats: int = 3
     read_line: Callable[[], Awaitable[str]] | None = None
+    nonces: dict[str, str] = field(default_factory=dict)
+    """Leases held, by the path of their machine."""
     rng: random.Random = field(default_factory=random.Random)
 
     # -- flags ---------------------------------------------------------------------------------
@@ -203,6 +205,9 @@ class Fly:
             Cut: there is no whole answer.
         """
         headers = {"Authorization": self.tokens.header(base)}
+        machine = "/".join(path.partition("?")[0].split("/")[:6])
+        if base == "flaps" and method != "GET" and machine in self.nonces:
+            headers["fly-machine-lease-nonce"] = self.nonces[machine]
         for attempt in range(1 + self.repeats):
             status, answer_headers, raw = await self.transport.request(base, method, path, body, headers)
             if status not in REPEATED or attempt == self.repeats:

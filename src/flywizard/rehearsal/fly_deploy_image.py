@@ -118,7 +118,7 @@ async def image_step(fly: Fly, config: AppConfig, name: str, app: Json, director
             if fly.transport.interrupted:
                 build.interrupted()
                 if again:
-                    fly.eprint("==> Building image\n")
+                    fly.eprint("==> Building image")
                     raise Canceled from None
             if again:
                 again = False

@@ -14,7 +14,7 @@ from flywizard.rehearsal.fly_deploy_watch import (
     wait_healthy,
     wait_state,
 )
-from flywizard.rehearsal.fly_machine import machine_path
+from flywizard.rehearsal.fly_machine import machine_path, remember_lease
 from flywizard.rehearsal.fly_machine_config import mount_of, services_of
 
 CREATED_LEASE = 300
@@ -110,6 +110,7 @@ async def _launch(rollout: Rollout, group: str, at: str, *, glyph: str, standby_
         raise
     if volume:
         volume["attached_machine_id"] = machine["id"]
+    remember_lease(fly, rollout.name, str(machine["id"]), machine.get("nonce"))
     fly.print(f"{glyph} {at}Machine {machine['id']} [{group}] was created")
     release_lease = True
     try:

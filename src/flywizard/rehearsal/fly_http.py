@@ -181,11 +181,16 @@ class DirectTransport:
             method=method,
             path=parts.path,
             query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+            queries=tuple(parse_qsl(parts.query, keep_blank_values=True)),
             headers={k.lower(): v for k, v in headers.items()},
             body=payload,
         )
-        try:
-            response = await self._api.handle(request)
-        except ConnectionError:
-            raise Cut("EOF") from None
+        response = await self._api.handle(request)
+        match response.transport:
+            case "cut":
+                raise Cut("EOF")
+            case "truncate":
+                raise Cut("unexpected EOF", in_body=True)
+            case "hang":
+                await asyncio.Event().wait()
         return response.status, dict(response.headers), bytes(response.body)

@@ -39,6 +39,13 @@ def _one(fly: Fly) -> str:
     return fly.args[0]
 
 
+def remember_lease(fly: Fly, app: str, machine: str, nonce: Json) -> str:
+    """Keeps a lease's nonce, which later requests to the machine carry; gives it."""
+    if nonce:
+        fly.nonces[machine_path(app, machine)] = str(nonce)
+    return str(nonce or "")
+
+
 async def acquire(
     fly: Fly, app: str, machine: str, ttl: int, *, waiting: str = "", retry_500: bool = True
 ) -> str:
@@ -56,7 +63,7 @@ async def acquire(
                 f"{machine_path(app, machine)}/lease?ttl={ttl}",
                 what=f"failed to get lease on VM {machine}",
             )
-            return str((answer.get("data") or {}).get("nonce") or "")
+            return remember_lease(fly, app, machine, (answer.get("data") or {}).get("nonce"))
         except StatusFailure as failure:
             if failure.status != 409 and not (retry_500 and failure.status == 500):
                 raise
@@ -74,6 +81,7 @@ async def release(fly: Fly, app: str, machine: str) -> None:
         await fly.flaps("DELETE", f"{machine_path(app, machine)}/lease")
     except Failure as failure:
         fly.warn(f"failed to release lease for machine {machine}: {failure.text}")
+    fly.nonces.pop(machine_path(app, machine), None)
 
 
 @asynccontextmanager
@@ -260,9 +268,10 @@ async def leases_clear(fly: Fly) -> None:
     app = fly.app()
     for machine in fly.args or [_one(fly)]:
         fly.print(f"clearing lease for machine {machine}")
-        await fly.flaps(
+        lease = await fly.flaps(
             "GET", f"{machine_path(app, machine)}/lease", what=f"failed to get lease on VM {machine}"
         )
+        remember_lease(fly, app, machine, (lease.get("data") or {}).get("nonce"))
         await fly.flaps(
             "DELETE", f"{machine_path(app, machine)}/lease", what=f"failed to clear lease on VM {machine}"
         )

@@ -13,6 +13,10 @@ STAGED = (
     " take effect."
 )
 LONGEST_LINE = 65536
+GO_SPACE = (
+    "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
+)
+"""White space in Go's sense, which is less than Python's."""
 NO_PAIRS = "requires at least one SECRET=VALUE pair"
 
 
@@ -47,7 +51,7 @@ def parse_lines(text: bytes) -> dict[str, str]:
             else:
                 parts.append(line)
             continue
-        if line.startswith("#") or not line.strip():
+        if line.startswith("#") or not line.strip(GO_SPACE):
             continue
         key, equals, value = line.partition("=")
         if not equals:
@@ -55,11 +59,11 @@ def parse_lines(text: bytes) -> dict[str, str]:
                 "Failed to parse secrets from stdin: Secrets must be provided as NAME=VALUE pairs"
                 f" ({line} is invalid)"
             )
-        name = key.strip()
+        name = key.strip(GO_SPACE)
         before, hash_sign, _ = value.partition("#")
         if hash_sign and before.count('"') % 2 == 0:
-            value = before.rstrip()
-        value = value.lstrip()
+            value = before.rstrip(" ")
+        value = value.lstrip(" ")
         if value.startswith('"""'):
             if len(value) >= 6 and value.endswith('"""'):
                 found[name] = value[3:-3]
@@ -94,7 +98,7 @@ def parse_arguments(args: list[str], stdin: bytes) -> dict[str, str]:
                 raise Failure(
                     f"error reading stdin for '{name}': Input exceeded max length of {LONGEST_LINE} bytes"
                 )
-            value = stdin.decode("utf-8", "replace").strip()
+            value = stdin.decode("utf-8", "replace").strip(GO_SPACE)
         found[name] = value
     return found
 
