@@ -69,7 +69,6 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
             "FLY_API_TOKEN": f"FlyV1 {TOKEN}",
             "FLY_EMIT_RELEASE_JSON": "1",
             "FLYWIZARD_REHEARSAL_SPEED": str(SPEED),
-            "FLYWIZARD_REHEARSAL_TOKEN": "the-control-token",
         }
         yield Place(api, server, fly, env)
 

@@ -87,7 +87,6 @@ async def told(program: str, folder: Path) -> list[tuple[tuple[str, ...], int, l
             "HTTPS_PROXY": "http://127.0.0.1:9",
             "NO_PROXY": "127.0.0.1,localhost",
             "FLYWIZARD_REHEARSAL_SPEED": "200",
-            "FLYWIZARD_REHEARSAL_TOKEN": "control",
         }
         for base in ("API", "FLAPS", "UIEX", "METRICS"):
             env[f"FLY_{base}_BASE_URL"] = server.url

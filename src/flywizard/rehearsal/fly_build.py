@@ -157,6 +157,8 @@ async def _depot(fly: Fly, config: AppConfig, name: str, directory: Path, path: 
     context = Context.read(directory, str(path))
     args, tag = _arguments(fly, config), _label(fly)
     body = {"app": name, "tag": tag, "args": args, "context_digest": context.digest(recipe)}
+    if "FROM node" in recipe:
+        body["kind"] = "web"
     answer = await private(fly, "POST", "/_builder/builds", body)
     if answer.status == 404 and not _ours(answer):
         await _ask_depot(fly, name)

@@ -11,8 +11,6 @@ from flywizard.rehearsal.fly_core import Answer, Canceled, Cut, Failure, Fly
 from flywizard.rehearsal.fly_mpg import get_cluster, need_macaroon
 
 CHUNK = 65536
-CONTROL_HEADER = "x-rehearsal-token"
-CONTROL_VARIABLE = "FLYWIZARD_REHEARSAL_TOKEN"
 
 
 async def private(fly: Fly, method: str, path: str, body: object | None = None) -> Answer:
@@ -21,7 +19,7 @@ async def private(fly: Fly, method: str, path: str, body: object | None = None) 
     Raises:
         Failure: there is no answer.
     """
-    headers = {CONTROL_HEADER: fly.env.get(CONTROL_VARIABLE, ""), "Authorization": fly.tokens.header("api")}
+    headers = {"Authorization": fly.tokens.header("api")}
     try:
         status, answer_headers, raw = await fly.transport.request("api", method, path, body, headers)
     except Cut as cut:
