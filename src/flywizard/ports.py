@@ -129,6 +129,10 @@ class Look(Protocol):
         """Return the app object, "absent" (404) or "foreign" (403)."""
         ...
 
+    async def organization(self, slug: str) -> Mapping[str, Any]:
+        """Return the organisation: {"billable", "billing_status", "paid_plan", …}."""
+        ...
+
     async def machines(self, app: str) -> Sequence[Machine]:
         """Return the app's machines, without destroyed ones; [] for an unknown app."""
         ...

@@ -12,6 +12,7 @@ from flywizard.events import Problem
 from flywizard.flyctl import commands, decode
 from flywizard.flyctl.verdict import reading
 from flywizard.fronts import Check, CheckState, OnCheck, Page
+from flywizard.plan import StepError
 from flywizard.ports import KafkaSettings, LookError, Ports, Stage
 from flywizard.session_state import State
 
@@ -28,7 +29,7 @@ async def run_checks(state: State, page: Page, doors: Doors, root: Path, on_chec
     state.checks[page] = {}
     match page:
         case "signin":
-            await _signin(state, tell)
+            await _signin(state, doors, tell)
         case "project":
             await _gathered(_app_name(state, field, doors, tell) for field in _app_fields(state))
         case "database":
@@ -45,7 +46,7 @@ async def _gathered(checks: Iterable[Awaitable[None]]) -> None:
     await asyncio.gather(*checks)
 
 
-async def _signin(state: State, tell: OnCheck) -> None:
+async def _signin(state: State, doors: Doors, tell: OnCheck) -> None:
     account = state.account
     if state.account_problem is not None:
         problem = state.account_problem
@@ -78,6 +79,31 @@ async def _signin(state: State, tell: OnCheck) -> None:
         tell(Check("region", "region", "warn", f"{region} has no Managed Postgres", fix=_nearest(state)))
     else:
         tell(Check("region", "region", "ok", f"{region}, {found.name}"))
+    if organization in account.organizations:
+        await _billing(organization, doors, tell)
+
+
+async def _billing(organization: str, doors: Doors, tell: OnCheck) -> None:
+    """Name a missing card or an unpaid bill before anything paid is planned."""
+    check = Check("billing", "billing", "running", "asking")
+    tell(check)
+    try:
+        found = await (await doors()).look.organization(organization)
+    except LookError as error:
+        tell(replace(check, state="skipped", text=f"could not be asked: {error.text}"))
+        return
+    except StepError as error:
+        tell(replace(check, state="skipped", text=error.problem.what))
+        return
+    status = str(found.get("billing_status") or found.get("billingStatus") or "CURRENT")
+    if found.get("billable") is False:
+        problem = problems.problem("APP-3", organization=organization)
+        tell(replace(check, state="warn", text="no payment method", fix=problem.why, problem=problem))
+    elif status.upper() != "CURRENT":
+        fix = f"see `https://fly.io/dashboard/{organization}/billing`"
+        tell(replace(check, state="warn", text=f"Fly says `{status.lower()}`", fix=fix))
+    else:
+        tell(replace(check, state="ok", text="in order"))
 
 
 def _nearest(state: State) -> str:

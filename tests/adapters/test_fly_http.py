@@ -351,3 +351,23 @@ async def test_no_answer_is_an_os_error(fault: Exception) -> None:
 async def test_an_odd_address_is_an_os_error() -> None:
     with pytest.raises(OSError, match=r"."):
         await PublicWeb().get("http://[::1")
+
+
+async def test_the_organisation_is_asked_with_every_token_as_bearer() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"organization": {"slug": "acme", "billable": False}})
+
+    async def token() -> Secret:
+        return Secret("FlyV1 fm2_one,fo1_two")
+
+    look = FlyHttp(
+        token, environ={"FLY_UIEX_BASE_URL": "http://127.0.0.1:1"}, transport=httpx.MockTransport(answer)
+    )
+    async with look:
+        found = await look.organization("acme")
+    assert found["billable"] is False
+    assert str(seen[0].url) == "http://127.0.0.1:1/api/v1/organizations/acme"
+    assert seen[0].headers["authorization"] == "Bearer fm2_one,fo1_two"

@@ -73,13 +73,17 @@ class Limiter:
 
 def authorization(token: Secret) -> str:
     """Return the header for the Machines API and the logs: macaroons only, where there are any."""
-    plain = token.reveal().strip()
-    for scheme in ("FlyV1 ", "Bearer "):
-        if plain.startswith(scheme):
-            plain = plain[len(scheme) :].strip()
+    plain = _bare(token)
     parts = [part.strip() for part in plain.split(",") if part.strip()]
     macaroons = [part for part in parts if part.startswith(_MACAROON)]
     return f"FlyV1 {','.join(macaroons)}" if macaroons else f"Bearer {plain}"
+
+
+def _bare(token: Secret) -> str:
+    plain = token.reveal().strip()
+    for scheme in ("FlyV1 ", "Bearer "):
+        plain = plain.removeprefix(scheme).strip()
+    return plain
 
 
 class FlyHttp:
@@ -99,6 +103,7 @@ class FlyHttp:
         env = os.environ if environ is None else environ
         self._flaps = (env.get("FLY_FLAPS_BASE_URL") or "https://api.machines.dev").rstrip("/")
         self._api = (env.get("FLY_API_BASE_URL") or "https://api.fly.io").rstrip("/")
+        self._uiex = (env.get("FLY_UIEX_BASE_URL") or "https://api.fly.io").rstrip("/")
         self._token = token
         self._clock: Clock = clock or SystemClock()
         self._limiter = Limiter(self._clock, rate)
@@ -124,6 +129,12 @@ class FlyHttp:
         if answer.status_code in (403, 404):
             return "absent" if answer.status_code == 404 else "foreign"
         return _mapping(_json(answer))
+
+    async def organization(self, slug: str) -> Mapping[str, Any]:
+        """Return the organisation as flyctl itself reads it before a deploy. Raises LookError."""
+        url = f"{self._uiex}/api/v1/organizations/{quote(slug, safe='')}"
+        answer = await self._get(url, f"organization {slug}", (), scheme="Bearer")
+        return _mapping(_mapping(_json(answer)).get("organization"))
 
     async def machines(self, app: str) -> Sequence[Machine]:
         """Return the machines that are not destroyed; [] for an unknown app. Raises LookError."""
@@ -179,12 +190,18 @@ class FlyHttp:
         return [] if answer.status_code == 404 else _json(answer)
 
     async def _get(
-        self, url: str, key: str, expected: tuple[int, ...], params: Mapping[str, str] | None = None
+        self,
+        url: str,
+        key: str,
+        expected: tuple[int, ...],
+        params: Mapping[str, str] | None = None,
+        scheme: str = "",
     ) -> httpx.Response:
         token = await self._token()
         if not token:
             raise LookError("no access token available. Please login with `fly auth login`", 401)
-        headers = {"Authorization": authorization(token)}
+        # the dashboard API takes every token of a list, always as Bearer
+        headers = {"Authorization": f"{scheme} {_bare(token)}" if scheme else authorization(token)}
         failure = LookError("no answer from Fly's API")
         for number in range(1, TRIES + 1):
             await self._limiter.wait(key)
