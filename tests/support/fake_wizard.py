@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -701,6 +702,8 @@ class FakeWizard:
         self.calls.append(("act", page, action, value))
         if isinstance(value, Secret):
             self.secrets[action] = value
+        if action == "login" and sys.stderr.isatty():
+            sys.stderr.write("the browser login speaks here\n")
         return ActionResult(True, f"`{action}` is done")
 
     def missing(self) -> Sequence[Field]:

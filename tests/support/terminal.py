@@ -60,13 +60,24 @@ class Terminal:
         if self.child.poll() is None:
             self.child.kill()
         self.child.wait()
-        os.close(self._follower)
-        os.close(self._main)
+        self.vanish()
 
     @property
     def text(self) -> str:
         """Return the screen as lines."""
         return "\n".join(str(row).rstrip() for row in self.screen.display)
+
+    def vanish(self) -> None:
+        """Close the terminal as a closed window does."""
+        for number in (self._follower, self._main):
+            if number >= 0:
+                os.close(number)
+        self._follower = self._main = -1
+
+    @property
+    def printed(self) -> str:
+        """Return what was written after the program left the alternate screen."""
+        return bytes(self.raw).rpartition(b"\x1b[?1049l")[2].decode()
 
     def read(self, timeout: float) -> bool:
         """Take what the program wrote; tell whether there was something."""

@@ -40,6 +40,16 @@ async def test_enter_pressed_while_checks_run_is_not_lost() -> None:
         await run.at("broker")
 
 
+async def test_enter_twice_goes_one_page_on() -> None:
+    async with running(start="prerequisites") as run:
+        await run.at("prerequisites")
+        run.app.simulate_key("enter")
+        run.app.simulate_key("enter")
+        await run.at("signin")
+        assert run.wizard.calls.count(("leave", "prerequisites")) == 1
+        assert ("leave", "signin") not in run.wizard.calls
+
+
 async def test_back_keeps_answers() -> None:
     async with running(start="database") as run:
         await run.at("database")

@@ -38,7 +38,7 @@ def test_sigint_from_outside_is_the_conversation() -> None:
         terminal.send("\x03")
         assert terminal.ends() == 130
         terminal.assert_restored()
-        assert "flywizard resume" in terminal.text
+        assert "flywizard resume" in terminal.printed
 
 
 def test_a_crash_gives_the_terminal_back_and_shows_no_value() -> None:
@@ -79,8 +79,33 @@ def test_enter_all_the_way_and_the_summary_stays() -> None:
             terminal.send("\r")
         assert terminal.ends() == 0
         terminal.assert_restored()
-        assert "https://helpdesk-web.fly.dev" in terminal.text
-        assert "the same without questions" in terminal.text
+        assert "https://helpdesk-web.fly.dev" in terminal.printed
+        assert "the same without questions" in terminal.printed
+
+
+def test_a_login_gets_the_terminal_and_gives_it_back() -> None:
+    with Terminal(DEMO, "start=signin") as terminal:
+        terminal.shows("Who is deploying?")
+        terminal.until(lambda: "Next" in terminal.text, "the page")
+        terminal.send("l")
+        terminal.shows("`login` is done")
+        raw = bytes(terminal.raw)
+        spoke = raw.index(b"the browser login speaks here")
+        assert raw.rindex(b"\x1b[?1049l", 0, spoke) > raw.rindex(b"\x1b[?1049h", 0, spoke)
+        assert raw.index(b"\x1b[?1049h", spoke) > spoke
+        terminal.send("\x11")
+        terminal.shows("Leave flywizard?")
+        terminal.send("\r")
+        assert terminal.ends() == 0
+        terminal.assert_restored()
+
+
+def test_a_hang_up_of_a_terminal_that_is_gone_ends_the_program() -> None:
+    with Terminal(DEMO, "gated", "start=deploy") as terminal:
+        terminal.shows("8 of 12")
+        terminal.vanish()
+        terminal.kill(signal.SIGHUP)
+        assert terminal.child.wait(timeout=30) == 129
 
 
 def test_quit_from_home_and_no_color() -> None:

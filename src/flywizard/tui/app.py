@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import PurePath
 from typing import ClassVar, TypeVar
 
 from textual import work
@@ -34,6 +36,7 @@ EXIT_BY_OUTCOME: dict[Outcome | None, int] = {
     "interrupted": 130,
 }
 INTERRUPTED = 130
+FIRST_CSS: list[str | PurePath] = ["flywizard.tcss"]
 STOP_LIMIT = 3.0
 """Seconds that a forced or signalled stop may take before the terminal is given back."""
 
@@ -53,7 +56,6 @@ class FlywizardApp(QuietCrash[int]):
     """The wizard in a terminal."""
 
     TITLE = "flywizard"
-    CSS_PATH = "flywizard.tcss"
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
@@ -75,7 +77,7 @@ class FlywizardApp(QuietCrash[int]):
         on_crash: Callable[[str], str] = lambda report: report,
         theme: str = "flywizard",
     ) -> None:
-        super().__init__()
+        super().__init__(css_path=FIRST_CSS if start is None else [*FIRST_CSS, "pages.tcss"])
         self.wizard = wizard
         self.clock = clock
         self.wall = wall
@@ -84,6 +86,7 @@ class FlywizardApp(QuietCrash[int]):
         self.book = LogBook()
         self._start = start
         self._forcing = False
+        self._choosing = False
         for own in themes():
             self.register_theme(own)
         self.theme = theme
@@ -144,10 +147,16 @@ class FlywizardApp(QuietCrash[int]):
             items = [replace(i, state="failed") if i.page == "deploy" else i for i in items]
         return items
 
-    @work(group="navigate", exclusive=True, description="act on a line of Home")
+    @work(group="navigate", description="act on a line of Home")
     async def choose(self, item: str) -> None:
         """Act on a line of Home and show where it leads."""
-        page = await self.wizard.choose(item)
+        if self._choosing:
+            return
+        self._choosing = True
+        try:
+            page = await self.wizard.choose(item)
+        finally:
+            self._choosing = False
         if page == "deploy":
             self.deploy(resume=True)
         else:
@@ -244,6 +253,8 @@ class FlywizardApp(QuietCrash[int]):
         await self.wizard.stop(kind)
         if kind == "leave":
             self.exit(INTERRUPTED)
+        elif isinstance(self.screen, Frame):
+            self.screen.say("stops when this step is done…" if kind == "after-step" else "stopping…")
 
     @work(group="converse", exclusive=True, description="ask before leaving")
     async def _ask_leave(self, code: int) -> None:
@@ -364,7 +375,19 @@ def run_app(
     code = asyncio.run(show())
     with contextlib.suppress(OSError):
         _say_goodbye(app, code)
+    _let_go_of_lost_streams()
     return code
+
+
+def _let_go_of_lost_streams() -> None:
+    """Point streams of a terminal that is gone at nothing: a failed flush at exit would replace the exit code by 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)
 
 
 def _say_goodbye(app: FlywizardApp, code: int) -> None:

@@ -22,7 +22,7 @@ from flywizard.fronts import Page
 from flywizard.tui import words
 from flywizard.tui.look import BAD, DIM, GOOD, STRONG, WARN, clock, line
 from flywizard.tui.screens.dialogs import Confirm, Prompt, Reader
-from flywizard.tui.screens.frame import Frame, buttons
+from flywizard.tui.screens.frame import PAGES_CSS, Frame, buttons
 from flywizard.tui.state import RunState
 from flywizard.tui.widgets.entry import Entry
 from flywizard.tui.widgets.log_view import LogTitle, LogView
@@ -38,6 +38,7 @@ COPIED_LINES = 2_000
 class DeployScreen(Frame):
     """A run as it goes, or as it stopped."""
 
+    CSS_PATH = PAGES_CSS
     AUTO_FOCUS = "#log"
     page: Page | None = "deploy"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -59,8 +60,6 @@ class DeployScreen(Frame):
 
     def __init__(self) -> None:
         super().__init__()
-        self._busy = ""
-        self._said = ""
         self._seen: RunState | None = None
         self._second = -1
 
@@ -146,7 +145,7 @@ class DeployScreen(Frame):
         if not self.query(LogView):
             return
         self._seen = None
-        self._said = self._busy = ""
+        self.say("")
         log = self.query_one(LogView)
         log.tab = "all"
         log.rebuild()
@@ -193,6 +192,7 @@ class DeployScreen(Frame):
         if not stopped:
             self.query_one(LogView).focus()
             return
+        self.say("")
         problem = state.problem or STOPPED
         self.query_one("#problem", Static).update(words.problem(problem, keys=True))
         last = words.raw(problem)
@@ -218,10 +218,6 @@ class DeployScreen(Frame):
         step = state.step(state.failed)
         return step.info.title if step else "the run"
 
-    def _say(self, text: str) -> None:
-        self._said = text
-        self.query_one("#reason", Static).update(Content.styled(line(text), DIM))
-
     @on(LogView.Changed)
     def _log_changed(self) -> None:
         self.query_one(LogTitle).refresh()
@@ -244,9 +240,9 @@ class DeployScreen(Frame):
         event.stop()
         log = self.query_one(LogView)
         found = log.look_for(event.value)
-        self._say("" if found or not event.value else f"`{event.value}` is not in these lines")
+        self.say("" if found or not event.value else f"`{event.value}` is not in these lines")
         if found:
-            self._say("n and p go to the next match and the one before")
+            self.say("n and p go to the next match and the one before")
         event.input.display = False
         log.focus()
 
@@ -264,7 +260,7 @@ class DeployScreen(Frame):
         problem = self.flywizard.state.problem
         if self.flywizard.state.ended is not None and problem is not None and problem.docs:
             self.app.open_url(problem.docs)
-            self._say(f"opened {problem.docs}")
+            self.say(f"opened {problem.docs}")
         else:
             self.action_open_log()
 
@@ -273,7 +269,7 @@ class DeployScreen(Frame):
         """Open the full log in $PAGER with the terminal handed over."""
         path = readable(self.wizard.log_path())
         if path is None:
-            self._say(f"the full log will be `{self.wizard.log_path()}`")
+            self.say(f"the full log will be `{self.wizard.log_path()}`")
             return
         await self.flywizard.with_terminal(partial(page_file, path))
 
@@ -289,7 +285,7 @@ class DeployScreen(Frame):
             )
             return
         self.app.copy_to_clipboard(self.query_one(LogView).text(COPIED_LINES))
-        self._say("sent to the terminal's clipboard")
+        self.say("sent to the terminal's clipboard")
 
     @work(group="dialog", exclusive=True, description="save the lines of the log")
     async def action_save(self) -> None:
@@ -301,9 +297,9 @@ class DeployScreen(Frame):
         try:
             save_text(typed, self.query_one(LogView).text())
         except OSError as error:
-            self._say(f"not saved: {error.strerror or 'the file could not be written'}")
+            self.say(f"not saved: {error.strerror or 'the file could not be written'}")
         else:
-            self._say(f"saved as `{typed}`")
+            self.say(f"saved as `{typed}`")
 
     @on(Press.Pressed, "#stop")
     def _stop(self) -> None:
@@ -385,9 +381,9 @@ class DeployScreen(Frame):
                 del typed
             case _:
                 pass
-        self._say(f"{remedy.label}…")
+        self.say(f"{remedy.label}…")
         result = await self.wizard.remedy(remedy.action, value)
-        self._say(result.text)
+        self.say(result.text)
         if not result.ok or result.goto is None:
             return
         if result.goto == "deploy":

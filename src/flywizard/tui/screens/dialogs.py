@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from flywizard.fronts import Choice, StopKind
 from flywizard.tui.look import DIM, STRONG, block, fit, joined, line
+from flywizard.tui.screens.frame import PAGES_CSS
 from flywizard.tui.widgets.entry import Entry
 from flywizard.tui.widgets.line_view import LineView, Parts
 from flywizard.tui.widgets.press import Press
@@ -27,6 +28,7 @@ Colouring: TypeAlias = Literal["plain", "diff", "commands"]
 class Dialog(ModalScreen[T | None]):
     """A dialog that Esc closes without an answer."""
 
+    CSS_PATH = PAGES_CSS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "Close", show=False, id="dialog-close"),
         Binding("left,up", "app.focus_previous", "Before", show=False, id="dialog-before"),

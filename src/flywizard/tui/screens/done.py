@@ -17,13 +17,14 @@ from flywizard.fronts import Page
 from flywizard.tui import words
 from flywizard.tui.look import DIM, GOOD, STRONG, line
 from flywizard.tui.screens.dialogs import Reader
-from flywizard.tui.screens.frame import Frame, buttons
+from flywizard.tui.screens.frame import PAGES_CSS, Frame, buttons
 from flywizard.tui.widgets.press import Press
 
 
 class DoneScreen(Frame):
     """Done."""
 
+    CSS_PATH = PAGES_CSS
     AUTO_FOCUS = "#end"
     page: Page | None = "done"
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -20,7 +20,7 @@ from flywizard.fronts import PAGES, Action, ActionResult, Check, Field, Page, Pa
 from flywizard.tui import words
 from flywizard.tui.look import BAD, DIM, GOOD, STRONG, line, ticked
 from flywizard.tui.screens.dialogs import Confirm, Pick, Prompt
-from flywizard.tui.screens.frame import Frame, buttons
+from flywizard.tui.screens.frame import PAGES_CSS, Frame, buttons
 from flywizard.tui.widgets.choice import ChoiceList, Picker
 from flywizard.tui.widgets.fields import Edited, FieldRow, Focused, Submitted, label_width, shape
 from flywizard.tui.widgets.press import Press
@@ -35,6 +35,7 @@ AIRY = 4
 class FormScreen(Frame):
     """The form pages; going to another page changes the body in place."""
 
+    CSS_PATH = PAGES_CSS
     AUTO_FOCUS = None
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next", "Next", show=False, id="form-next"),
@@ -58,6 +59,7 @@ class FormScreen(Frame):
         self._result: ActionResult | None = None
         self._drawing = False
         self._shown_problem = ""
+        self._leaving = False
 
     # -- drawing
 
@@ -102,7 +104,7 @@ class FormScreen(Frame):
         self.page = page
         self._shape, self._errors, self._result = None, {}, None
         self._checks, self._typing, self._busy = {}, "", ""
-        self._go_on = False
+        self._go_on = self._leaving = False
         self._enter()
 
     @work(group="page", exclusive=True, description="enter the page")
@@ -214,8 +216,7 @@ class FormScreen(Frame):
         if len(view.commands) > 4:
             shown = (*shown[:3], f"and {len(view.commands) - 3} more; the Review lists them all")
         if self.app.size.height < 30:
-            more = f"  (+{len(view.commands) - 1} more)" if len(view.commands) > 1 else ""
-            box.update(words.commands(view.commands[:1], "") + Content.styled(more, DIM))
+            box.update(words.commands(view.commands[:1], ""))
         else:
             box.update(words.commands(shown))
         self._draw_next(view)
@@ -380,6 +381,8 @@ class FormScreen(Frame):
     @on(Press.Pressed, "#next")
     def action_next(self) -> None:
         """Go on, or say why not; while checks run, remember it."""
+        if self._leaving:
+            return
         if self._debounce is not None:
             self._start_checks()
         if self._waiting:
@@ -399,18 +402,20 @@ class FormScreen(Frame):
             if missing is not None:
                 self._focus_field(missing.id)
             return
-        self._leave()
+        self._leaving = True
+        self._leave(self.page)
 
     @work(group="page", exclusive=True, description="keep the answers and go on")
-    async def _leave(self) -> None:
-        errors = await self.wizard.leave(self.page)
+    async def _leave(self, page: Page) -> None:
+        errors = await self.wizard.leave(page)
         if errors:
+            self._leaving = False
             self._errors = dict(errors)
             self._typing = ""
             await self._redraw()
             self._focus_field(next(iter(errors)))
             return
-        self.call_later(self.flywizard.show, PAGES[PAGES.index(self.page) + 1])
+        self.call_later(self.flywizard.show, PAGES[PAGES.index(page) + 1])
 
     def _focus_field(self, field_id: str) -> None:
         for row in self.query(FieldRow):

@@ -15,13 +15,15 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from flywizard.fronts import Page, Wizard
-from flywizard.tui.look import STRONG
+from flywizard.tui.look import DIM, STRONG, line
 from flywizard.tui.widgets.bars import HeaderBar, KeyBar, Rail
 from flywizard.tui.widgets.press import Press
 
 if TYPE_CHECKING:
     from flywizard.tui.app import FlywizardApp
 
+PAGES_CSS = "../pages.tcss"
+"""Styles beyond the first frame, relative to the screens."""
 FLOOR = (60, 16)
 """The smallest window in which everything can be reached."""
 WIDTHS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide")]
@@ -83,6 +85,11 @@ class Frame(Screen[None]):
                 "\nMake it larger; nothing is lost.\n\n`flywizard --plain` needs no window.",
             )
         )
+
+    def say(self, text: str) -> None:
+        """Show a sentence beside the buttons."""
+        for reason in self.query("#reason").results(Static):
+            reason.update(Content.styled(line(text), DIM))
 
     def draw_frame(self) -> None:
         """Draw header, rail and keys anew."""

@@ -108,7 +108,9 @@ class HomeScreen(Frame):
         view = self.wizard.home()
         yield Static(Content.styled("What would you like to do?", STRONG), id="title")
         yield Static(Content.styled(line(view.lede), DIM), id="lede")
-        yield Static(self._notice(view), id="notice")
+        notice = Static(self._notice(view), id="notice")
+        notice.display = bool(view.notice)
+        yield notice
         yield HomeList(view.items)
         yield Static(id="fill")
         yield buttons(right=[Press("Continue", "continue", primary=True)])
@@ -131,7 +133,6 @@ class HomeScreen(Frame):
     def on_mount(self) -> None:
         """Draw from local state, then look further."""
         super().on_mount()
-        self.query_one("#notice").display = bool(self.wizard.home().notice)
         self.call_after_refresh(self._look)
 
     @work(group="home", exclusive=True, description="look for commits, drift and the keyring")

@@ -15,7 +15,7 @@ from flywizard.fronts import Page, ReviewRow, ReviewView
 from flywizard.tui import words
 from flywizard.tui.look import BAD, DIM, GOOD, STRONG, WARN, line, span
 from flywizard.tui.screens.dialogs import Confirm, Prompt, Reader
-from flywizard.tui.screens.frame import Frame, buttons
+from flywizard.tui.screens.frame import PAGES_CSS, Frame, buttons
 from flywizard.tui.widgets.press import Press
 from flywizard.tui.widgets.table import ReviewHead, ReviewTable
 
@@ -23,6 +23,7 @@ from flywizard.tui.widgets.table import ReviewHead, ReviewTable
 class ReviewScreen(Frame):
     """The Review; the Deploy button has the focus."""
 
+    CSS_PATH = PAGES_CSS
     AUTO_FOCUS = "#deploy"
     page: Page | None = "review"
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -51,7 +51,9 @@ class HeaderBar(Widget):
         right: list[tuple[str, str]] = []
         if folded:
             left += self._progress()
-            if header.monthly and width >= 72:
+            badge = len(f" REHEARSAL  ×{header.speed:g}") if header.rehearsal else 0
+            price = len(header.monthly) + 7
+            if header.monthly and width - sum(cell_len(text) for text, _ in left) - badge > price:
                 right += [span(header.monthly, STRONG), ("/month ", DIM)]
         else:
             place = " · ".join(x for x in (header.organization, header.region) if x)

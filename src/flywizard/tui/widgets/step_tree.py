@@ -27,7 +27,6 @@ class StepTree(LineView):
     def draw(self, state: RunState, now: float) -> None:
         """Show this state at this time (seconds)."""
         self.state, self.now = state, now
-        self.styles.max_height = None if not state.steps else max(4, len(state.steps))
         self.measure()
         active = [i for i, s in enumerate(state.steps) if s.status in ACTIVE or s.status == "failed"]
         target = active[-1] if active else -1

@@ -20,8 +20,8 @@ def widths(total: int) -> tuple[int, int, int, int, int]:
     """Return the cells of verb, what, name, why and price for a table of ``total`` cells."""
     verb, price = 10, 9
     rest = max(24, total - verb - price - 2)
-    what = max(8, rest * 26 // 100)
-    name = max(8, rest * 37 // 100)
+    what = max(rest * 26 // 100, min(17, rest // 3))
+    name = rest * 36 // 100
     return verb, what, name, max(6, rest - what - name), price
 
 
