@@ -51,6 +51,13 @@ asyncio.run(main())
 """
 
 
+BARE_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>session</type><listen>unix:dir={home}</listen>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow own="*"/></policy></busconfig>
+"""
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir(mode=0o700)
@@ -71,8 +78,13 @@ def ask(home: Path, what: str, *, password: str | None = "pass", service: bool =
     else:
         start = "gnome-keyring-daemon --start --components=secrets >/dev/null;" if service else ""
     shell = f'{start} exec "$0" "$@"'
+    bus = ["dbus-run-session"]
+    if not service:
+        # without service folders the bus can't start an installed keyring by itself
+        (home / "bus.conf").write_text(BARE_BUS.format(home=home))
+        bus.append(f"--config-file={home / 'bus.conf'}")
     done = subprocess.run(
-        ["dbus-run-session", "--", "sh", "-c", shell, sys.executable, "-c", CHILD, str(home / "state"), what],
+        [*bus, "--", "sh", "-c", shell, sys.executable, "-c", CHILD, str(home / "state"), what],
         env=environment,
         capture_output=True,
         text=True,
