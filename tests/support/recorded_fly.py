@@ -89,6 +89,9 @@ class RecordedTransport:
     def now(self) -> float:
         return START + asyncio.get_running_loop().time()
 
+    def time(self) -> float:
+        return self.now()
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 

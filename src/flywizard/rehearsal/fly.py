@@ -58,7 +58,7 @@ async def main(
     given = str(
         parsed.flags.get("access-token") or env.get("FLY_ACCESS_TOKEN") or env.get("FLY_API_TOKEN") or ""
     )
-    if not given and settings.logged_in(transport.now()):
+    if not given and settings.logged_in(transport.time()):
         given = settings.access_token
     fly = Fly(
         words=tuple(argv),

@@ -29,7 +29,7 @@ class Printer:
         self._fly = fly
         self._raw = raw
         self._numbers: dict[str, int] = {}
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, float]] = {}
         self._name = ""
         self._log: list[str] = []
         self._told = False
@@ -37,7 +37,7 @@ class Printer:
     # -- raw ----------------------------------------------------------------------------------
 
     def _time(self, at: float | None = None) -> str:
-        moment = datetime.fromtimestamp(self._fly.transport.now() if at is None else at, UTC)
+        moment = datetime.fromtimestamp(self._fly.transport.time() if at is None else at, UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     @staticmethod
@@ -51,7 +51,7 @@ class Printer:
         started = self._started.get(name)
         state: dict[str, Any] = {"digest": self._vertex(name), "name": name}
         if started is not None:
-            state["started"] = self._time(started)
+            state["started"] = self._time(started[1])
         return state | more
 
     def announce(self, names: list[str]) -> None:
@@ -64,7 +64,7 @@ class Printer:
     def begin(self, name: str) -> None:
         """A step starts."""
         self._name, self._log = name, []
-        self._started[name] = self._fly.transport.now()
+        self._started[name] = (self._fly.transport.now(), self._fly.transport.time())
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
         if self._raw:
             self._send(vertexes=[self._state(name)])
@@ -78,7 +78,7 @@ class Printer:
         self._fly.eprint(f"#{self._numbers[self._name]} {text}")
 
     def _spent(self) -> float:
-        return self._fly.transport.now() - self._started[self._name]
+        return self._fly.transport.now() - self._started[self._name][0]
 
     def item(self, text: str) -> None:
         """Something within a step is done: `transferring context: 71B done`."""
@@ -139,5 +139,5 @@ class Printer:
         elif self._name:
             self._fly.eprint()
             self._plain("CANCELED")
-        stamp = datetime.fromtimestamp(self._fly.transport.now(), UTC).strftime("%Y/%m/%d %H:%M:%S")
+        stamp = datetime.fromtimestamp(self._fly.transport.time(), UTC).strftime("%Y/%m/%d %H:%M:%S")
         self._fly.eprint(f"{stamp} error releasing builder: canceled: context canceled")

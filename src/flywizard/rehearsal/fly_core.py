@@ -38,7 +38,11 @@ class Transport(Protocol):
         ...
 
     def now(self) -> float:
-        """World time in Unix seconds."""
+        """A clock for durations, in seconds of World time."""
+        ...
+
+    def time(self) -> float:
+        """The time of day, in Unix seconds, as the platform's time stamps have it."""
         ...
 
     def url(self, base: Base, path: str) -> str:

@@ -83,7 +83,7 @@ async def smoke_check(
                 since = str(found.get("updated_at") or "")
                 more = await _last_lines(rollout, machine, since, text, others_failed())
                 raise Failure(text, more=more)
-            if uptime(found, fly.transport.now()) > SMOKE or fly.transport.now() - begun >= SMOKE:
+            if uptime(found, fly.transport.time()) > SMOKE or fly.transport.now() - begun >= SMOKE:
                 return
             await fly.transport.sleep(SMOKE_PAUSE)
     except asyncio.CancelledError:

@@ -38,7 +38,6 @@ class HttpTransport:
         except ValueError:
             self._speed = 1.0
         self._started = time.monotonic()
-        self._epoch = time.time()
         self.interrupted = ""
 
     def url(self, base: Base, path: str) -> str:
@@ -50,8 +49,12 @@ class HttpTransport:
         await asyncio.sleep(seconds / self._speed)
 
     def now(self) -> float:
-        """World time as this process counts it, in Unix seconds."""
-        return self._epoch + (time.monotonic() - self._started) * self._speed
+        """Seconds of World time since this process began."""
+        return (time.monotonic() - self._started) * self._speed
+
+    def time(self) -> float:
+        """The time of day: the World's waits are shorter, its time of day is the real one."""
+        return time.time()
 
     async def request(
         self, base: Base, method: str, path: str, body: object | None, headers: Mapping[str, str]
@@ -164,6 +167,10 @@ class DirectTransport:
     def now(self) -> float:
         """The given clock's time."""
         return time.time() if self._clock is None else float(self._clock.now())
+
+    def time(self) -> float:
+        """The given clock's time of day."""
+        return self.now()
 
     async def request(
         self, base: Base, method: str, path: str, body: object | None, headers: Mapping[str, str]

@@ -34,7 +34,7 @@ async def login(fly: Fly) -> None:
     else:
         token = await _by_browser(fly)
     fly.settings.access_token = token
-    now = datetime.fromtimestamp(fly.transport.now(), UTC)
+    now = datetime.fromtimestamp(fly.transport.time(), UTC)
     fly.settings.last_login = now.isoformat().replace("+00:00", "Z")
     fly.settings.save()
     fly.tokens = Tokens.parse(token)
