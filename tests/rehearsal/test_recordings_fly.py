@@ -22,6 +22,7 @@ LEFT_OUT: dict[str, str] = {
     "build_depot_builder_dies": "the builder's connection breaks in mid-build; a rehearsal's builder has no connection",
     "build_depot_push_unauthorized": "retries inside BuildKit, with their own times; `build_depot_push_denied` is replayed",
     "build_depot_rawjson_run_fails": "its lines carry the daemon's own digests; the form is tested in `test_fly_builds.py`",
+    "build_depot_sigint_waiting": "a signal while Depot's builder is waited for; a rehearsal's builder is there at once",
     "build_depot_sigint*": "a signal between two given lines of a real daemon; tested in `test_fly_builds.py`",
     "deploy_again_bluegreen": "the wizard never asks for blue-green; its machines' states are Fly's own",
     "deploy_again_retries_2": "the second dialect of `--deploy-retries`; the wizard always passes 0",
