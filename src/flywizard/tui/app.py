@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -20,6 +18,7 @@ from textual.screen import ModalScreen, Screen
 
 from flywizard.events import Event, Outcome, StepOutput
 from flywizard.fronts import Page, RailItem, Wizard
+from flywizard.tui.goodbye import let_go_of_lost_streams, say_goodbye
 from flywizard.tui.logbook import LogBook
 from flywizard.tui.look import ANSI_VARIABLES, line, themes
 from flywizard.tui.screens.frame import HEIGHTS, WIDTHS, Frame
@@ -374,29 +373,6 @@ def run_app(
 
     code = asyncio.run(show())
     with contextlib.suppress(OSError):
-        _say_goodbye(app, code)
-    _let_go_of_lost_streams()
+        say_goodbye(app.state, app.wizard, code)
+    let_go_of_lost_streams()
     return code
-
-
-def _let_go_of_lost_streams() -> None:
-    """Point streams of a terminal that is gone at nothing: a failed flush at exit would replace the exit code by 120."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, stream.fileno())
-            os.close(nothing)
-
-
-def _say_goodbye(app: FlywizardApp, code: int) -> None:
-    state, wizard = app.state, app.wizard
-    if code == 0 and state.outcome in ("done", "nothing-to-do"):
-        sys.stdout.write("\n".join(wizard.summary().lines()) + "\n")
-        sys.stdout.flush()
-    elif state.started is not None and code != 0:
-        lines = [f"stopped: {state.problem.what}"] if state.problem else ["stopped before the end"]
-        lines += ["", "hint: go on with `flywizard resume`", f"hint: the full log is `{wizard.log_path()}`"]
-        sys.stderr.write("\n".join(lines) + "\n")
-        sys.stderr.flush()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
@@ -20,6 +17,7 @@ from textual.widgets import Input, Static
 from flywizard.events import Problem, Remedy
 from flywizard.fronts import Page
 from flywizard.tui import words
+from flywizard.tui.handover import page_file, readable, save_text
 from flywizard.tui.look import BAD, DIM, GOOD, STRONG, WARN, clock, line
 from flywizard.tui.screens.dialogs import Confirm, Prompt, Reader
 from flywizard.tui.screens.frame import PAGES_CSS, Frame, buttons
@@ -112,14 +110,12 @@ class DeployScreen(Frame):
 
     def on_mount(self) -> None:
         """Draw at a steady rate, whatever the rate of events."""
-        super().on_mount()
         self.query_one("#log-search").display = False
         self.set_interval(1 / RATE, self.tick)
         self.tick()
 
     def on_resize(self, event: Resize) -> None:
         """The progress line has another length."""
-        super().on_resize(event)
         self._seen = None
 
     # -- drawing
@@ -401,30 +397,3 @@ STOPPED = Problem(
         Remedy("quit", "Stop here and resume later with `flywizard resume`"),
     ),
 )
-
-
-def readable(path: str) -> Path | None:
-    """Return the file behind a shown path (``~`` is the home), or None while there is none."""
-    file = Path(path).expanduser()
-    return file if file.is_file() else None
-
-
-def save_text(path: str, text: str) -> None:
-    """Write ``text`` where the user asked for it.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    Path(path).expanduser().write_text(text, encoding="utf-8")
-
-
-async def page_file(path: Path) -> None:
-    """Show a file in $PAGER on the handed-over terminal."""
-    import asyncio
-
-    pager = shlex.split(os.environ.get("PAGER", "")) or ["less", "-R"]
-    try:
-        child = await asyncio.create_subprocess_exec(*pager, str(path))
-    except FileNotFoundError:
-        return
-    await child.wait()

@@ -57,12 +57,10 @@ class DoneScreen(Frame):
 
     def on_mount(self) -> None:
         """Draw the summary."""
-        super().on_mount()
         self.call_after_refresh(self._draw)
 
     def on_resize(self, event: Resize) -> None:
         """Lay the times out by width."""
-        super().on_resize(event)
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:

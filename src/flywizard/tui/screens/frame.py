@@ -32,7 +32,10 @@ HEIGHTS = [(0, "-flat"), (16, "-short"), (24, "-medium"), (30, "-tall")]
 
 
 class Frame(Screen[None]):
-    """A screen with the frame around its body."""
+    """A screen with the frame around its body.
+
+    Textual runs the ``on_…`` handlers of all classes of a screen, so those of subclasses do not call these.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "app.help", "Help", show=False, id="help-question"),

@@ -132,7 +132,6 @@ class HomeScreen(Frame):
 
     def on_mount(self) -> None:
         """Draw from local state, then look further."""
-        super().on_mount()
         self.call_after_refresh(self._look)
 
     @work(group="home", exclusive=True, description="look for commits, drift and the keyring")

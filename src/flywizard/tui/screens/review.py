@@ -70,7 +70,6 @@ class ReviewScreen(Frame):
 
     def on_mount(self) -> None:
         """Probe, plan and price."""
-        super().on_mount()
         self.query_one("#commands").display = False
         self._load()
 
