@@ -274,6 +274,14 @@ QUESTIONS: tuple[Question, ...] = (
         "Take values from the repository's `.env` files; nothing in them is changed.",
         choices=(Choice("true", "yes"), Choice("false", "no")), check=lambda value: "", required=False,
     ),
+    Question(
+        "secrets.keep", "secrets", "Keep values in", "choice", "--keep-secrets",
+        "Asked only where the OS keyring can't be used; nothing is ever kept in plain text.",
+        choices=(
+            Choice("keyring", "the OS keyring", "stop until it works"),
+            Choice("memory", "memory, for this run only", "Fly keeps what it is given"),
+        ),
+    ),
 )  # fmt: skip
 
 BY_ID: Mapping[str, Question] = {q.id: q for q in QUESTIONS}

@@ -55,8 +55,10 @@ class Backstage(Protocol):
         """Return Unix seconds."""
         ...
 
-    async def prerequisites(self, on_check: OnCheck) -> None:
-        """Run all checks of a deployment's needs, all at once."""
+    async def prerequisites(
+        self, on_check: OnCheck, project: str = "flywizard", folder: Path | None = None
+    ) -> None:
+        """Run all checks of a deployment's needs, all at once; ``folder`` is the project's state folder."""
         ...
 
     async def install_flyctl(self, on_line: Callable[[str], None]) -> str:
@@ -67,8 +69,8 @@ class Backstage(Protocol):
         """Run ``fly auth login`` on the terminal that was handed over. Raises StepError."""
         ...
 
-    async def use_token(self, token: Secret) -> None:
-        """Use a token the user typed from now on."""
+    async def use_token(self, token: Secret | None) -> None:
+        """Use a token the user typed from now on; None: no longer."""
         ...
 
     async def account(self) -> Account:

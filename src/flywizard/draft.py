@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 STRENGTH = ("you", "flag", "environment", "flywizard.toml", "draft", "detected", "rehearsal", "default")
 MANAGED_REGION = "iad"
+FOR_THIS_RUN = frozenset({"secrets.keep"})
+"""Answers that are a consent and never outlive a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Account:
     organizations: Mapping[str, str] = field(default_factory=dict)
     """Slug to name."""
     regions: tuple[RegionChoice, ...] = ()
+    note: str = ""
+    """What else could sign in and does not, or what a token limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ class Draft:
         """Return ``draft.toml``: what was answered here; never a secret."""
         lines = ["# flywizard's draft answers; no secret is in this file", "version = 1", "", "[answers]"]
         for field_id, answer in sorted(self._by_source.get("you", {}).items()):
-            if field_id in BY_ID and BY_ID[field_id].kind != "secret":
+            if field_id in BY_ID and BY_ID[field_id].kind != "secret" and field_id not in FOR_THIS_RUN:
                 lines.append(f"{_toml(field_id)} = {_toml(answer.value)}")
         return "\n".join(lines) + "\n"
 
@@ -221,5 +225,5 @@ def read_draft(text: str) -> dict[str, Answer]:
     return {
         key: Answer(value, "draft")
         for key, value in table.items()
-        if key in BY_ID and isinstance(value, str) and BY_ID[key].kind != "secret"
+        if key in BY_ID and isinstance(value, str) and BY_ID[key].kind != "secret" and key not in FOR_THIS_RUN
     }

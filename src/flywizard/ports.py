@@ -231,11 +231,15 @@ class Tunnel(Protocol):
         ...
 
 
+class AnotherFly(OSError):  # noqa: N818 - a state of the world, not a fault
+    """Nothing answers at the public address, and Fly's API is not Fly's own here: the address says nothing."""
+
+
 class Web(Protocol):
     """Asks public addresses (in a rehearsal: the World's edge)."""
 
     async def get(self, url: str, timeout: float = 10.0) -> tuple[int, str, Mapping[str, str]]:
-        """Return (status, body text up to 2 MB, headers). Raises OSError without an answer."""
+        """Return (status, body text up to 2 MB, headers). Raises OSError without an answer, or AnotherFly."""
         ...
 
 
@@ -323,6 +327,11 @@ class Ports:
     clock: Clock
 
 
+def child_name(attempt: str, number: int) -> str:
+    """Return the name under which a keeper runs the ``number``-th changing command of one try of a step."""
+    return attempt if number == 1 else f"{attempt}.{number}"
+
+
 @dataclass(slots=True)
 class Context:
     """What a step is given."""
@@ -340,6 +349,8 @@ class Context:
     attempt: str = ""
     """Name of this try; handed to ``Fly.run``."""
     on_started: Callable[[Mapping[str, Any]], None] | None = None
+    children: int = 0
+    """Changing commands that this try has run: each has a keeper and a name of its own."""
 
     async def run(
         self,
@@ -352,6 +363,10 @@ class Context:
         """Run a command, reporting its lines (or handing them to ``on_output``) unless quiet or private."""
         if on_output is None and not quiet and not command.private:
             on_output = self.report.output
+        attempt = self.attempt
+        if command.changes and attempt:
+            self.children += 1
+            attempt = child_name(attempt, self.children)
         return await self.ports.fly.run(
-            command, stdin=stdin, on_output=on_output, attempt=self.attempt, on_started=self.on_started
+            command, stdin=stdin, on_output=on_output, attempt=attempt, on_started=self.on_started
         )

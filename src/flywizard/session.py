@@ -10,19 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flywizard import cost, dotenv, session_views
+from flywizard import session_home, session_views
 from flywizard.answers import BY_ID, validate
 from flywizard.backstage import Backstage
-from flywizard.draft import Answer, from_environment, read_draft
+from flywizard.draft import Answer, from_environment
 from flywizard.events import Outcome, Problem
 from flywizard.fronts import (
     PAGES,
-    TITLES,
     ActionResult,
     Check,
     Field,
     Header,
-    HomeItem,
     HomeView,
     OnCheck,
     Page,
@@ -40,6 +38,7 @@ from flywizard.plan import StepError
 from flywizard.ports import LookError, Ports
 from flywizard.resolve import Resolved, equivalent, make_spec, resolved
 from flywizard.session_checks import run_checks
+from flywizard.session_place import DRAFT, Place, foreign_hint, foreign_words
 from flywizard.session_run import (
     Looked,
     RunLog,
@@ -51,16 +50,15 @@ from flywizard.session_run import (
     summary_of,
     with_total,
 )
+from flywizard.session_secrets import Keeping
 from flywizard.session_state import State, environment_answers
-from flywizard.state_folder import project_state_dir, write_private
+from flywizard.state_folder import write_private
 from flywizard.steps.catalogue import SPEC_FILE, build_plan
-from flywizard.text import clean, duration, shorten_home
+from flywizard.text import clean, shorten_home
 from flywizard.vault import LayeredVault, Secret, VaultError
 
 if TYPE_CHECKING:
     from flywizard.project.model import Findings
-
-TOKEN_VARIABLES = ("FLY_API_TOKEN", "FLY_ACCESS_TOKEN")
 
 
 class Session:
@@ -86,17 +84,13 @@ class Session:
             state.draft.put(
                 "rehearsal", {k: Answer(v, "rehearsal") for k, v in back.stand_ins.answers.items()}
             )
+        self.place = Place(back, state)
+        self.keeping = Keeping(back, state, self.place)
         for name, value in (secrets or {}).items():
-            self._type(name, value)
-        prefix = "FLYWIZARD_SECRET_"
-        state.environment_names = frozenset(
-            n.removeprefix(prefix) for n in back.environ if n.startswith(prefix)
-        )
-        for name, text in back.environ.items():
-            if name.startswith(prefix) or name in TOKEN_VARIABLES:
-                state.redactor.add(text)
+            self.keeping.take(name, value)
+        state.given = frozenset(secrets or {})
         self._ports: Ports | None = None
-        self._folder: Path | None = None
+        self._ports_of: Path | None = None
         self._looked: Looked | None = None
         self._resolved: Resolved | None = None
         self._running: Running | None = None
@@ -122,117 +116,47 @@ class Session:
 
     def folder(self) -> Path:
         """Return the project's state folder, made when it is first asked for. Raises StateError."""
-        if self._folder is None:
-            name = self.state.value("project.name")
-            found = project_state_dir(
-                self._back.project_root, self.state.value("signin.organization"), name, self._back.environ
-            )
-            if found.recorded is not None:
-                found = found.adopt()
-            self._folder = found.path
-            draft = self._folder / "draft.toml"
-            if draft.exists():
-                self.state.draft.put("draft", read_draft(draft.read_text("utf-8", "replace")))
-                self.state.refresh()
-        return self._folder
+        return self.place.folder()
+
+    def foreign(self) -> tuple[str, str] | None:
+        """Return (what, hint) when the state folder of this name was made for somebody else."""
+        pair = self.state.foreign
+        return (
+            None
+            if pair is None
+            else (foreign_words(pair, self.state.value("project.name")), foreign_hint(pair))
+        )
+
+    def adopt(self) -> None:
+        """Take that folder over, after the user agreed. Raises StateError."""
+        self.place.adopt()
+        self.folder()
 
     def journal_state(self) -> JournalState:
         """Return what the journal says, without opening it for writing."""
         return read_state(self.folder() / JOURNAL_FILE)
 
-    def _type(self, field_id: str, value: Secret) -> None:
-        self.state.typed[field_id] = value
-        self.state.redactor.add(value.reveal())
-
-    def _mask(self) -> list[str]:
-        values = [v.reveal() for v in self.state.typed.values()]
-        values += [v.reveal() for _, v in self.state.from_files.values()]
-        if self.state.vault is not None:
-            values += [
-                s.reveal() for n in self.state.vault_names if (s := self.state.vault.get(n)) is not None
-            ]
-        values += [v for n, v in self._back.environ.items() if n in TOKEN_VARIABLES]
-        return [v for v in values if v]
-
     async def _doors(self) -> Ports:
-        if self._ports is None:
+        folder = self.folder()
+        if self._ports is None or self._ports_of != folder:
             vault = await self.vault()
-            self._ports = self._back.ports(self.folder(), vault, self._mask)
+            self._ports = self._back.ports(folder, vault, self.keeping.mask)
+            self._ports_of = folder
         return self._ports
 
     async def vault(self) -> LayeredVault:
         """Return the places where values are kept, opened when first asked for."""
-        if self.state.vault is None:
-            vault = await self._back.vault(self.folder().name, self.folder())
-            self.state.vault = vault
-            self.state.vault_names = frozenset(vault.names())
-        return self.state.vault
+        return await self.keeping.vault()
 
     # what is always on screen
 
     def header(self) -> Header:
         """Return the line on top and the foot of the rail."""
-        state = self.state
-        vault = state.vault
-        monthly = ""
-        if state.plan is not None:
-            monthly = cost.money(cost.total([c for s in state.plan.steps for c in s.costs]))
-        ok = None if vault is None else (vault.lasting or self._back.rehearsal)
-        place = "" if vault is None else vault.place
-        return Header(
-            state.value("project.name"), state.value("signin.organization"), state.value("signin.region"),
-            self._back.rehearsal, self._back.speed, monthly, place, ok,
-        )  # fmt: skip
+        return session_home.header(self.state, self._back.speed)
 
     def rail(self, current: Page | None) -> Sequence[RailItem]:
         """Return the steps with a one-line answer for each that is done."""
-        items = []
-        here = PAGES.index(current) if current is not None else -1
-        for number, page in enumerate(PAGES):
-            answer = self._answer(page) if number < here or page in self.state.visited else ""
-            word = "current" if page == current else "done" if number < here else "todo"
-            if (
-                page == "deploy"
-                and self.state.problem is not None
-                and self._running is not None
-                and number == here
-            ):
-                word = "failed"
-            if number < here and answer.endswith("not used"):
-                word = "skipped"
-            items.append(RailItem(page, TITLES[page], word, answer))  # type: ignore[arg-type]
-        return items
-
-    def _answer(self, page: Page) -> str:
-        value = self.state.value
-        match page:
-            case "prerequisites":
-                checks = self.state.checks.get(page, {}).values()
-                return f"{sum(c.state != 'failed' for c in checks)} of {len(checks)} ready" if checks else ""
-            case "signin":
-                return (
-                    f"{self.state.account.email} · {value('signin.organization')}"
-                    if self.state.account.email
-                    else ""
-                )
-            case "project":
-                return ", ".join(s.name for s in self.state.findings.services) if self.state.findings else ""
-            case "database":
-                return {"managed": "Managed Postgres", "existing": "existing", "none": "not used"}.get(
-                    value("database.kind"), ""
-                )
-            case "broker":
-                from flywizard import providers
-
-                if value("broker.kind") == "none":
-                    return "not used"
-                return providers.provider(value("broker.provider") or "other").label
-            case "secrets":
-                return f"{len([i for i in self.state.items() if i.secret])} values"
-            case "review":
-                return f"{self._review.changes} changes" if self._review is not None else ""
-            case _:
-                return ""
+        return session_home.rail(self.state, current, self._review, ran=self._running is not None)
 
     _review: ReviewView | None = None
 
@@ -240,56 +164,11 @@ class Session:
 
     def home(self) -> HomeView:
         """Return Home from local state only."""
-        items = []
-        notice = ""
         try:
             journal = self.journal_state()
         except OSError:
             journal = JournalState()
-        last = journal.last
-        if journal.resumable and last is not None:
-            done = sum(r.status in ("done", "skipped") for r in journal.steps.values())
-            notice = (
-                f"A deployment stopped {self._ago(last.ended or last.time)}. You can go on where it stopped."
-            )
-            detail = f"{done} of {len(journal.steps)} steps done; settles what was in doubt first"
-            items.append(HomeItem("resume", "Resume", detail))
-        deployed = last is not None and last.outcome in ("done", "nothing-to-do")
-        items.append(
-            HomeItem("deploy", "Deploy changes", "looks what changed since the last release")
-            if deployed
-            else HomeItem("first", "First deployment", "asks first, changes nothing before the Review")
-        )
-        if deployed:
-            items.append(
-                HomeItem("first", "Go through the answers", "the same steps, with what you said last time")
-            )
-        if not self._back.rehearsal:
-            items.append(
-                HomeItem(
-                    "rehearse",
-                    "Rehearse",
-                    "the same, offline: `flywizard rehearse .`",
-                    disabled="run `flywizard rehearse .`",
-                )
-            )
-        place = self.state.folder_name
-        where = (
-            f"{self.state.branch} @ {self.state.commit}"
-            if self.state.commit
-            else str(shorten_home(str(self._back.project_root)))
-        )
-        dirty = f" · {len(self.state.dirty)} files not committed" if self.state.dirty else ""
-        return HomeView(f"{place} · {where}{dirty}", tuple(items), notice)
-
-    def _ago(self, when: str) -> str:
-        from datetime import datetime
-
-        try:
-            then = datetime.fromisoformat(when).timestamp()
-        except ValueError:
-            return "earlier"
-        return f"{duration(max(0.0, self._back.now() - then))} ago"
+        return session_home.home(self.state, journal, str(self._back.project_root), self._back.now())
 
     async def home_live(self) -> HomeView:
         """Return Home with the commit and the keyring."""
@@ -304,22 +183,27 @@ class Session:
 
     async def choose(self, item: str) -> Page:
         """Act on a line of Home; return the page to show."""
-        if item == "resume":
-            await self.prepare()
-            self.resuming = True
-            return "deploy"
-        if item == "deploy":
-            await self.prepare()
-            return "review"
+        if item in ("resume", "deploy"):
+            stop = await self.prepare()
+            if stop is not None:
+                return stop
+            self.resuming = item == "resume"
+            return "deploy" if self.resuming else "review"
         return "prerequisites"
 
     resuming = False
 
-    async def prepare(self) -> None:
-        """Go through all form pages without showing them."""
+    async def prepare(self) -> Page | None:
+        """Go through all form pages without showing them; return the first that stops, or None."""
+        stop: Page | None = None
         for page in PAGES[:6]:
             await self.enter(page)
-            await self.leave(page)
+            errors = await self.leave(page)
+            view = self.view(page)
+            wanting = [f for f in view.fields if f.required and not f.value]
+            if stop is None and page != "prerequisites" and (errors or wanting or self.state.foreign):
+                stop = page
+        return stop
 
     # the form pages
 
@@ -334,11 +218,11 @@ class Session:
                     await self._read_project()
             case "broker" | "database":
                 await self.vault()
-                self._fill_stand_ins()
+                self.keeping.fill_stand_ins()
             case "secrets":
                 await self.vault()
-                self._fill_stand_ins()
-                self._read_env_files()
+                self.keeping.fill_stand_ins()
+                await asyncio.to_thread(self.keeping.read_env_files, self.root)
                 await self._ask_what_fly_holds()
             case "review":
                 await self._git()
@@ -349,14 +233,9 @@ class Session:
     async def _load_account(self) -> None:
         if self.state.account.email:
             return
-        vault = await self.vault()
-        if (
-            not any(self._back.environ.get(n) for n in TOKEN_VARIABLES)
-            and "FLY_API_TOKEN" not in self.state.typed
-        ):
-            kept = vault.get("FLY_API_TOKEN")
+        if "FLY_API_TOKEN" not in self.state.typed:
+            kept = await self.keeping.kept_token()
             if kept is not None:
-                self.state.redactor.add(kept.reveal())
                 await self._back.use_token(kept)
         try:
             self.state.account = await self._back.account()
@@ -392,40 +271,6 @@ class Session:
         """Return what was read from the repository."""
         return self.state.findings
 
-    def _fill_stand_ins(self) -> None:
-        stand_ins = self._back.stand_ins
-        if stand_ins is None:
-            return
-        for field_id in ("broker.username", "broker.password"):
-            if field_id in stand_ins.secrets and self.state.secret(field_id) is None:
-                self._type(field_id, stand_ins.secrets[field_id])
-        for item in self.state.items():
-            if item.secret and item.origin in ("stand-in", "generated") and self.state.vault is not None:
-                self.state.redactor.add(stand_ins.secret(item.name).reveal())
-
-    def _read_env_files(self) -> None:
-        state = self.state
-        if state.findings is None or state.from_files or not self.root.is_dir():
-            return
-        for path in state.findings.env_files:
-            target = (self.root / path).resolve()
-            if not target.is_relative_to(self.root.resolve()) or not target.is_file():
-                continue
-            read = dotenv.parse(target.read_bytes())
-            state.file_notes += [f"{path}:{n.line}: {n.text}" for n in read.notices]
-            for entry in read.entries:
-                if entry.value is None or not entry.value:
-                    continue
-                if (
-                    dotenv.is_placeholder(entry.value)
-                    or dotenv.is_local(entry.name, entry.value)
-                    or dotenv.is_dangerous(entry.name)
-                ):
-                    continue
-                state.from_files[entry.name] = (f"{path}:{entry.line}", entry.value)
-                if dotenv.secret_kind(entry.name, entry.value) == "secret":
-                    state.redactor.add(entry.value.reveal())
-
     async def _ask_what_fly_holds(self) -> None:
         if not self.state.account.email:
             return
@@ -453,7 +298,7 @@ class Session:
             if not value:
                 state.typed.pop(field_id.removeprefix("secret."), None)
                 return ""
-            self._type(field_id.removeprefix("secret."), value)
+            self.keeping.take(field_id.removeprefix("secret."), value)
             return ""
         if field_id.startswith("plain."):
             state.draft.set(field_id, value)
@@ -469,6 +314,8 @@ class Session:
             state.draft.set(field_id, value)
         self._follow(field_id, value)
         state.refresh()
+        if field_id in ("project.name", "signin.organization"):
+            self.place.look()
         return error
 
     def _follow(self, field_id: str, value: str) -> None:
@@ -485,7 +332,7 @@ class Session:
             self.state.draft.set("broker.protocol", preset.protocol)
             self.state.draft.set("broker.mechanism", preset.mechanisms[0])
             if preset.fixed_user:
-                self._type("broker.username", Secret(preset.fixed_user))
+                self.keeping.take("broker.username", Secret(preset.fixed_user))
 
     async def check(self, page: Page, on_check: OnCheck) -> None:
         """Run the page's live checks."""
@@ -496,7 +343,8 @@ class Session:
                 self.state.remember(page, check)
                 on_check(check)
 
-            await self._back.prerequisites(tell)
+            folder = self.folder()
+            await self._back.prerequisites(tell, folder.name, folder)
             return
         await run_checks(self.state, page, self._doors, self.root, on_check)
 
@@ -523,37 +371,14 @@ class Session:
         errors = dict(state.draft.errors(state.questions(page)))
         if page in ("secrets", "broker", "database"):
             try:
-                await self._keep_secrets(page)
+                await self.keeping.keep(page)
             except VaultError as error:
                 errors["vault"] = f"{error.text}. {error.fix}".strip()
         try:
-            write_private(self.folder() / "draft.toml", state.draft.to_toml())
+            write_private(self.folder() / DRAFT, state.draft.to_toml())
         except OSError as error:
             errors["draft"] = str(error)
         return errors
-
-    async def _keep_secrets(self, page: Page) -> None:
-        """Put what was typed, generated or taken from a file into the vault."""
-        vault = await self.vault()
-        state = self.state
-        stand_ins = self._back.stand_ins
-        if page in ("broker", "database"):
-            for field_id in ("broker.username", "broker.password", "database.url"):
-                if field_id.startswith(page) and field_id in state.typed:
-                    vault.set(state.vault_name(field_id), state.typed[field_id])
-        else:
-            for item in state.items():
-                if not item.secret:
-                    continue
-                if item.name in state.typed:
-                    vault.set(item.name, state.typed[item.name])
-                elif item.origin == "env-file":
-                    vault.set(item.name, state.from_files[item.name][1])
-                elif item.origin in ("generated", "stand-in"):
-                    new = stand_ins.secret(item.name) if stand_ins is not None else dotenv.generate_secret()
-                    state.redactor.add(new.reveal())
-                    vault.set(item.name, new)
-        state.vault_names = frozenset(vault.names())
 
     # Review and run
 
@@ -602,6 +427,7 @@ class Session:
         await self.make_plan()
         assert self.state.plan is not None  # noqa: S101 - made just before
         ports = await self._doors()
+        await self.keeping.prepare_fingerprints()
         secrets = WatchedSecrets(self.state.redactor.add)
         self._looked = await look_around(self.state.plan, ports, self.journal_state(), secrets)
         view = review_of(self.state.plan, self._looked, self.state)
@@ -636,6 +462,7 @@ class Session:
             await self.make_plan()
         assert state.plan is not None  # noqa: S101 - made just before
         ports = await self._doors()
+        await self.keeping.prepare_fingerprints()
         folder = self.folder()
         lock = RunLock(folder / "lock")
         lock.acquire(self._command)

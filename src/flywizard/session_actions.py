@@ -9,12 +9,11 @@ from flywizard.backstage import Backstage
 from flywizard.fronts import ActionResult, Page
 from flywizard.plain import problem_lines
 from flywizard.plan import StepError
+from flywizard.session_secrets import TOKEN
 from flywizard.vault import Secret
 
 if TYPE_CHECKING:
     from flywizard.session import Session
-
-TOKEN = "FLY_API_TOKEN"  # noqa: S105 - the vault's name of a token, not a token
 
 
 async def act(
@@ -32,9 +31,14 @@ async def act(
                 not wrong, session.scrub("\n".join([*lines[-8:], wrong or "flyctl is installed"]))
             )
         case "use-memory":
-            if session.state.vault is not None:
-                session.state.vault.use_memory()
+            session.set("secrets.keep", "memory")
             return ActionResult(True, "secrets are kept in memory for this run only")
+        case "adopt-state":
+            try:
+                session.adopt()
+            except OSError as error:
+                return ActionResult(False, error.strerror or str(error))
+            return ActionResult(True, "the state is this project's now")
         case "login":
             return await _login(session, back)
         case "paste-token":
@@ -75,13 +79,16 @@ async def _token(session: Session, back: Backstage, value: str | Secret | None) 
     if token is None or not token:
         return ActionResult(False, "no token was entered")
     session.state.redactor.add(token.reveal())
+    before = session.state.typed.get(TOKEN)
     await back.use_token(token)
     done = await _signed_in(session, back)
-    if done.ok:
-        vault = await session.vault()
-        vault.set(TOKEN, token)
-        session.reopen()
-    return done
+    if not done.ok:
+        await back.use_token(before)  # a token that is refused is not used for anything else
+        return done
+    session.keeping.take(TOKEN, token)
+    session.reopen()
+    wrong = await session.keeping.keep_token(token)
+    return ActionResult(True, f"{done.text}; {wrong}" if wrong else done.text)
 
 
 def _fix(session: Session, what: str) -> ActionResult:

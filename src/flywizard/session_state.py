@@ -11,7 +11,7 @@ from flywizard.draft import Account, Answer, Draft, defaults
 from flywizard.fronts import Check, Page
 from flywizard.secret_plan import Item, Known, plan_items, secret_names
 from flywizard.text import Redactor
-from flywizard.vault import LayeredVault, Secret
+from flywizard.vault import LayeredVault, Secret, VaultError
 
 if TYPE_CHECKING:
     from flywizard.events import Problem
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from flywizard.project.model import Findings
     from flywizard.project.tree import Tree
     from flywizard.spec import Spec
+    from flywizard.state_folder import Pair
+
+
+SECRET_FIELDS = ("broker.username", "broker.password", "database.url")
+"""Questions whose answer is a secret; the vault keeps each under the name that the code reads."""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,10 @@ class State:
     branch: str = ""
     dirty: tuple[str, ...] = ()
     skip: set[str] = field(default_factory=set)
+    foreign: Pair | None = None
+    """For whom the state folder of this name was made, when that is somebody else: the user decides."""
+    given: frozenset[str] = frozenset()
+    """Names whose value the command line named (``--secret``): it comes the same way next time."""
 
     def values(self) -> dict[str, str]:
         """Return question id to value."""
@@ -82,7 +91,19 @@ class State:
 
     def questions(self, page: Page) -> list[Question]:
         """Return the page's questions that apply now."""
-        return shown(page, self.values(), self.roles())
+        found = shown(page, self.values(), self.roles())
+        return [q for q in found if q.id != "secrets.keep" or self.unkept()]
+
+    def unkept(self) -> list[str]:
+        """Return the names whose values would have to be kept although there is no keyring.
+
+        Values of the environment and of ``--secret`` come again next time; Fly keeps what it has.
+        """
+        if self.vault is None or self.rehearsal or (self.vault.lasting and self.vault.refused is None):
+            return []
+        typed = {self.vault_name(n) for n in self.typed if n not in self.given}
+        made = {i.name for i in self.items() if i.secret and i.origin in ("env-file", "generated")}
+        return sorted((typed - self.given) | made)
 
     def web_url(self) -> str:
         """Return the frontend's public address, known before anything runs."""
@@ -127,23 +148,31 @@ class State:
             field_id, field_id
         )
 
+    def entered(self, field_id: str) -> Secret | None:
+        """Return a secret answer of this session, entered under the question or under the variable's name."""
+        found = self.typed.get(field_id)
+        return found if found is not None else self.typed.get(self.vault_name(field_id))
+
     def secret(self, field_id: str) -> Secret | None:
         """Return a secret answer from where it is: typed, or the vault."""
-        typed = self.typed.get(field_id)
+        typed = self.entered(field_id)
         if typed is not None:
             return typed
         if self.vault is None:
             return None
-        value = self.vault.get(self.vault_name(field_id))
+        try:
+            value = self.vault.get(self.vault_name(field_id))
+        except VaultError:
+            return None
         if value is not None:
             self.redactor.add(value.reveal())
         return value
 
     def secret_source(self, field_id: str) -> str:
         """Return where a secret answer comes from; empty: nowhere."""
-        if field_id in self.typed:
-            return "you"
         name = self.vault_name(field_id)
+        if self.entered(field_id) is not None:
+            return "flag" if name in self.given and field_id not in self.typed else "you"
         if name in self.environment_names:
             return "environment"
         return "keyring" if name in self.vault_names else ""

@@ -8,7 +8,9 @@ from flywizard import cost, providers
 from flywizard.answers import Question
 from flywizard.fronts import Action, Check, Choice, Field, Note, Page, PageView
 from flywizard.secret_plan import Item
+from flywizard.session_place import foreign_words
 from flywizard.session_state import State
+from flywizard.text import shorten_home
 from flywizard.vault import MASK
 
 HEADINGS: dict[str, str] = {
@@ -142,6 +144,8 @@ def _signin(state: State, checks: tuple[Check, ...]) -> PageView:
     notes = []
     if account.email:
         notes.append(Note("ok", f"signed in as {account.email}, by {account.how}"))
+    if account.note:
+        notes.append(Note("warn", account.note))
     return PageView(
         "signin",
         HEADINGS["signin"],
@@ -185,7 +189,8 @@ def _project(state: State, checks: tuple[Check, ...]) -> PageView:
         if o.file is None or f"fixed:{o.id}" not in state.detection_answers
     ]
     notes += [Note("info", f"skipped: {text}") for text in findings.skipped[:5]]
-    actions = tuple(
+    foreign = _foreign(state)
+    actions = foreign + tuple(
         Action(f"fix:{o.id}:{o.subject}", str(number), f"Mend {o.id}: {o.remedy}")
         for number, o in enumerate([o for o in findings.problems if o.fixable and not o.handled][:9], 1)
     )
@@ -194,6 +199,10 @@ def _project(state: State, checks: tuple[Check, ...]) -> PageView:
     )
     blocking = [o for o in findings.problems if o.blocking and not o.handled and _applies(state, o.when)]
     blocked = blocking[0].message if blocking else _blocked(state, "project", fields, checks)
+    if state.foreign is not None:
+        words = foreign_words(state.foreign, state.value("project.name"))
+        notes.insert(0, Note("bad", f"{words}. Give this project another name, or take the state over"))
+        blocked = words
     return PageView(
         "project",
         HEADINGS["project"],
@@ -207,6 +216,16 @@ def _project(state: State, checks: tuple[Check, ...]) -> PageView:
         commands=("files are shown as diffs in the Review; nothing is written before",),
         blocked=blocked,
     )
+
+
+def _foreign(state: State) -> tuple[Action, ...]:
+    if state.foreign is None:
+        return ()
+    consent = (
+        f"Take over the state kept for `{shorten_home(state.foreign.root)}`? "
+        "Right when that repository was moved or renamed; its deployments stop being known there."
+    )
+    return (Action("adopt-state", "o", "Take the state over", consent=consent),)
 
 
 def _applies(state: State, when: str | None) -> bool:
@@ -382,7 +401,12 @@ def _sasl_words(capable: bool | None) -> str:
 
 def _secrets(state: State, checks: tuple[Check, ...]) -> PageView:
     items = state.items()
-    fields = [field_of(state, q) for q in state.questions("secrets") if state.from_files]
+    fields = []
+    for question in state.questions("secrets"):
+        if question.id == "secrets.keep":
+            fields.append(_keep_field(state, question))
+        elif state.from_files:
+            fields.append(field_of(state, question))
     fields += [_item_field(item) for item in items]
     derived = [i for i in items if i.origin == "derived"]
     missing = [i for i in items if i.origin == "missing"]
@@ -398,8 +422,20 @@ def _secrets(state: State, checks: tuple[Check, ...]) -> PageView:
         notes=tuple(notes),
         checks=checks,
         commands=("values go to Fly over stdin, staged: `fly secrets import --stage`",),
-        blocked=f"{missing[0].name} has no value yet" if missing else "",
+        blocked=f"{missing[0].name} has no value yet" if missing else _blocked(state, "secrets", fields, ()),
     )
+
+
+def _keep_field(state: State, question: Question) -> Field:
+    from dataclasses import replace
+
+    assert state.vault is not None  # noqa: S101 - the question is asked only with one
+    found = field_of(state, question)
+    why = state.vault.refused.text if state.vault.refused is not None else ""
+    help_text = f"{why}. It would hold {', '.join(state.unkept())}" if why else question.help
+    fix = state.vault.refused.fix if state.vault.refused is not None else ""
+    error = f"{why}. {fix}".strip() if found.value == "keyring" and not state.vault.lasting else found.error
+    return replace(found, help=help_text, error=error)
 
 
 def _item_field(item: Item) -> Field:

@@ -70,8 +70,7 @@ def project_state_dir(
         StateError: it cannot be made, is a symbolic link, or others can read it.
     """
     environ = os.environ if environ is None else environ
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", project).lstrip(".") or "project"
-    path = state_root(environ) / name
+    path = _project_path(project, environ)
     private_folder(path)
     wanted = Pair(str(root.resolve()), organization)
     recorded = _recorded(path)
@@ -84,6 +83,20 @@ def project_state_dir(
         if recorded.organization == wanted.organization or "" in (recorded.organization, wanted.organization):
             return StateFolder(path, wanted, None)
     return StateFolder(path, wanted, recorded)
+
+
+def recorded_pair(project: str, environ: Mapping[str, str]) -> Pair | None:
+    """Return what a project's folder was made for, without making it; None: there is none.
+
+    Raises:
+        StateError: it is there and cannot be read.
+    """
+    return _recorded(_project_path(project, environ))
+
+
+def _project_path(project: str, environ: Mapping[str, str]) -> Path:
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", project).lstrip(".") or "project"
+    return state_root(environ) / name
 
 
 def _recorded(path: Path) -> Pair | None:

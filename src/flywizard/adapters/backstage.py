@@ -31,6 +31,16 @@ REHEARSAL_PACE = 0.05
 """The guard's patience in a rehearsal, as a part of the real one: a simulated fault is settled in seconds."""
 
 
+def another_fly(environ: Mapping[str, str]) -> str:
+    """Return where the Machines API is when that is not Fly's own; empty: it is."""
+    from urllib.parse import urlsplit
+
+    url = environ.get("FLY_FLAPS_BASE_URL", "")
+    host = urlsplit(url).hostname or ""
+    own = host in ("", "api.machines.dev", "_api.internal") or host.endswith((".fly.io", ".fly.dev"))
+    return "" if own else url
+
+
 class RealBackstage:
     """Fly.io, or whatever the environment names in its place."""
 
@@ -57,6 +67,7 @@ class RealBackstage:
         self._edge = edge
         self._kafka = kafka
         self._vault = vault
+        self._opened: tuple[str, LayeredVault] | None = None
         self._typed: Secret | None = None
         self._look: FlyHttp | None = None
         self._found_token: Secret | None = None
@@ -81,8 +92,11 @@ class RealBackstage:
     def _child(self) -> dict[str, str]:
         from flywizard.adapters.process import child_environment
 
-        extra = {TOKEN: self._typed.reveal()} if self._typed is not None else {}
-        return child_environment(self.environ, extra)
+        env = child_environment(self.environ)
+        if self._typed is not None:
+            env.pop("FLY_ACCESS_TOKEN", None)  # it would win over ours
+            env[TOKEN] = self._typed.reveal()
+        return env
 
     async def _run(self, command: Command) -> Ended:
         from flywizard.adapters.process import run_child
@@ -90,13 +104,15 @@ class RealBackstage:
         argv = (str(self.executable()), *command.argv[1:])
         return await run_child(argv, cwd=self.root, env=self._child(), timeout=ACCOUNT_LIMIT)
 
-    async def prerequisites(self, on_check: OnCheck) -> None:
-        """Run all checks, all at once."""
+    async def prerequisites(
+        self, on_check: OnCheck, project: str = "flywizard", folder: Path | None = None
+    ) -> None:
+        """Run all checks, all at once; the keyring that they open is the one that is used."""
         from dataclasses import replace
 
         from flywizard.adapters.prerequisites import Prerequisites, Surroundings
 
-        around = Surroundings(self.environ)
+        around = Surroundings(self.environ, project=project, state=folder)
         if self._vault is not None:
             fixed = self._vault
 
@@ -104,7 +120,10 @@ class RealBackstage:
                 return fixed
 
             around = replace(around, vault=given)
-        await Prerequisites(around, wireguard_needed=not self.rehearsal).run(on_check)
+        checks = Prerequisites(around, wireguard_needed=not self.rehearsal)
+        await checks.run(on_check)
+        if checks.vault is not None and folder is not None:
+            self._opened = (project, checks.vault)
 
     async def install_flyctl(self, on_line: Callable[[str], None]) -> str:
         """Run the official script."""
@@ -123,8 +142,8 @@ class RealBackstage:
         if code != 0:
             raise StepError(problems.problem("AUTH-4"))
 
-    async def use_token(self, token: Secret) -> None:
-        """Use a token from now on."""
+    async def use_token(self, token: Secret | None) -> None:
+        """Use a token from now on; None: no longer."""
         self._typed = token
         self._found_token = None
 
@@ -170,7 +189,35 @@ class RealBackstage:
             self._how(),
             self._decoded(decode.orgs, orgs, "fly orgs list"),
             tuple(RegionChoice(r.code, r.name, r.mpg_available) for r in found),
+            self._besides(),
         )
+
+    def _besides(self) -> str:
+        """Name what could sign in too: a token hides the login, and a narrow one hides apps from every list."""
+        given = [name for name in ("FLY_ACCESS_TOKEN", TOKEN) if self.environ.get(name)]
+        if self._typed is not None:
+            names = " and ".join(f"`{name}`" for name in given)
+            return f"{names} in the environment is not used: the token you entered is" if given else ""
+        if not given:
+            return ""
+        notes = []
+        if len(given) == 2:
+            notes.append(f"`{given[0]}` and `{given[1]}` are both set; flyctl uses the first")
+        if self._has_login():
+            notes.append(
+                f"flyctl is signed in too, and `{given[0]}` wins: unset it to use that login. "
+                "A token made for one app or organisation sees only that one"
+            )
+        return "; ".join(notes)
+
+    def _has_login(self) -> bool:
+        folder = self.environ.get("FLY_CONFIG_DIR") or str(Path(self.environ.get("HOME", "/")) / ".fly")
+        try:
+            text = (Path(folder) / "config.yml").read_text("utf-8", "replace")
+        except OSError:
+            return False
+        lines = (line.partition(":") for line in text.splitlines())
+        return any(key == "access_token" and value.strip().strip("\"'") for key, _, value in lines)
 
     async def _answer(self, command: Command, stage: str) -> str:
         try:
@@ -212,10 +259,11 @@ class RealBackstage:
         """Open the places where values are kept; a typed token that is kept there is used."""
         if self._vault is not None:
             return self._vault
-        from flywizard.adapters.keyring_store import open_vault
+        if self._opened is None or self._opened[0] != project:
+            from flywizard.adapters.keyring_store import open_vault
 
-        self._vault = await open_vault(project, folder, self.environ)
-        return self._vault
+            self._opened = (project, await open_vault(project, folder, self.environ))
+        return self._opened[1]
 
     def ports(self, folder: Path, vault: LayeredVault, mask: Callable[[], Iterable[str]]) -> Ports:
         """Make the doors of a run."""
@@ -243,7 +291,7 @@ class RealBackstage:
             database=Postgres(),
             tunnel=_LazyTunnel(executable, self._child(), self.root),
             kafka=self.kafka(),
-            web=PublicWeb(edge=self._edge),
+            web=PublicWeb(edge=self._edge, api=another_fly(self.environ)),
             files=RepositoryFiles(self.root, folder / "backup"),
             vault=vault,
             clock=SystemClock(),

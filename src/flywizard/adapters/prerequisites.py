@@ -233,13 +233,19 @@ class Prerequisites:
         refused = self.vault.refused
         if refused is None:
             return Found("ok", f"{self.vault.place}: a test value was written, read and deleted")
-        text = f"{refused.text}. Values can be kept in memory for this run only, or come from the environment"
-        return Found("warn", text, refused.fix)
+        text = (
+            f"{refused.text}. Values come from `FLYWIZARD_SECRET_<NAME>` or `--secret`, or are kept in memory "
+            "for this run only, when you say so (`--keep-secrets memory`); never in plain text"
+        )
+        return Found("warn", text, refused.fix, "use-memory")
 
     async def _api(self) -> Found:
         around = self._around
         flaps = around.environ.get("FLY_FLAPS_BASE_URL") or FLAPS
-        hosts = {around.environ.get("FLY_API_BASE_URL") or API: self._first(), flaps: self._asked(flaps)}
+        base = around.environ.get("FLY_API_BASE_URL") or API
+        hosts = {base: self._first()}
+        if flaps != base:
+            hosts[flaps] = self._asked(flaps)
         answers = dict(zip(hosts, await asyncio.gather(*hosts.values()), strict=True))
         for host, answer in answers.items():
             if isinstance(answer, OSError):

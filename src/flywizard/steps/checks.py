@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 from flywizard import problems
 from flywizard.plan import Probe, Step, StepError
-from flywizard.ports import Context, LookError
+from flywizard.ports import AnotherFly, Context, LookError
 from flywizard.steps.common import look_problem
 from flywizard.steps.releases import release_of
 from flywizard.steps.target import AppTarget, Target
@@ -30,6 +30,17 @@ def smoke(target: Target, app: AppTarget, *, needs: tuple[str, ...]) -> Step:
     async def apply(ctx: Context) -> Probe:
         if not app.public:
             return await _machines(ctx)
+        try:
+            said = await _visit(ctx)
+        except AnotherFly as error:
+            said = [
+                f"not asked: Fly's API is at `{error}` here, so `{app.url}` is not this deployment "
+                "or can't be reached"
+            ]
+            ctx.report.progress(f"! {said[0]}")
+        return Probe("present", " · ".join(said), {"release": release_of(ctx, target, app), "url": app.url})
+
+    async def _visit(ctx: Context) -> list[str]:
         said = []
         for path in dict.fromkeys(
             filter(None, (app.health, app.deep_health, "/" if not app.health else None))
@@ -37,7 +48,7 @@ def smoke(target: Target, app: AppTarget, *, needs: tuple[str, ...]) -> Step:
             said.append(await _ask(ctx, path))
         if app.public_values:
             said.append(await _scripts(ctx))
-        return Probe("present", " · ".join(said), {"release": release_of(ctx, target, app), "url": app.url})
+        return said
 
     async def _ask(ctx: Context, path: str) -> str:
         url = app.url + path
@@ -49,6 +60,8 @@ def smoke(target: Target, app: AppTarget, *, needs: tuple[str, ...]) -> Step:
             began = ctx.ports.clock.monotonic()
             try:
                 status, body, _ = await ctx.ports.web.get(url)
+            except AnotherFly:
+                raise
             except OSError as error:
                 status, body = 0, type(error).__name__
                 continue
