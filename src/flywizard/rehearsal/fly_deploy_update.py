@@ -92,9 +92,7 @@ class _Update:
         rollout, label = self.rollout, self.label(machine)
         group, machine_id = rollout.group_of(machine), str(machine["id"])
         old = machine.get("config") or {}
-        launched = machine.get("state") in ("started", "starting", "restarting", "replacing") and not old.get(
-            "standbys"
-        )
+        launched = not old.get("standbys") and not _idle(machine)
         self.say(machine, f"Updating {label}")
         self.say(machine, f"Updating {label}")
         body = rollout.machine_body(group, standby_for=(old.get("standbys") or [""])[0])
@@ -247,3 +245,11 @@ async def _together(update: _Update, tasks: list[asyncio.Task[None]]) -> None:
             raise result
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             raise result
+
+
+def _idle(machine: Json) -> bool:
+    """Whether a machine rests until the proxy wakes it: such a one is updated without being started."""
+    services = (machine.get("config") or {}).get("services") or []
+    return machine.get("state") in ("stopped", "suspended") and any(
+        s.get("autostop") or s.get("autostart") for s in services
+    )
