@@ -276,10 +276,16 @@ async def _through(
 ) -> int:
     front = _front(session, options, command, environ)
     if command == "resume":
-        if not session.journal_state().resumable:
+        resumable = session.journal_state().resumable
+        if (foreign := session.foreign()) is not None:
+            front.say([f"✗ {foreign[0]}", f"hint: {foreign[1]}"])
+            return EXIT_USAGE
+        if not resumable:
             front.say(["nothing to resume: the last run came to its end"])
             return 0
-        await session.prepare()
+        stop = await session.prepare()
+        if stop is not None:
+            return await front.prepare() or await front.deploy(resume=True)
         return await front.deploy(resume=True)
     code = await front.prepare()
     if code:

@@ -238,9 +238,12 @@ class PlainFront:
             if failed:
                 code = max(code, 1)
             errors = await self._wizard.leave(page)
-            if errors and self._ask is not None:
-                self.say(f"  ✗ {name}: {text}" for name, text in errors.items())
+            known = {f.id for f in view.fields}
+            if said := [t for name, t in errors.items() if name not in known or self._ask is not None]:
+                self.say(f"  ✗ {text}" for text in said)
                 code = max(code, 1)
+            if not await self._own(page):
+                return 2
         missing = self._wizard.missing()
         if missing:
             self.say(["", "answers are missing:"])
@@ -257,6 +260,19 @@ class PlainFront:
                 self.say([f"  {item.label}: {how}" + (f"  ({item.error})" if item.error else "")])
             return 3
         return code
+
+    async def _own(self, page: Page) -> bool:
+        """Settle whose state folder it is; False: somebody else's, and nobody agreed to take it over."""
+        view = self._wizard.view(page)
+        action = next((a for a in view.actions if a.id == "adopt-state"), None)
+        if action is None:
+            return True
+        if self._ask is not None and self._ask(f"{action.consent} Type `yes`: ", False).strip() == "yes":
+            done = await self._wizard.act(page, action.id)
+            self.say([f"  {done.text}"])
+            return done.ok
+        self.say(["", f"✗ {view.blocked}", *(f"hint: {n.text}" for n in view.notes if n.kind == "hint")])
+        return False
 
     async def _checks(self, page: Page) -> list[Check]:
         final: dict[str, Check] = {}

@@ -91,7 +91,8 @@ class Keeping:
     async def prepare_fingerprints(self) -> None:
         """Make the key of the fingerprints, so that no step has to wait for the keyring. Raises VaultError."""
         vault = await self.vault()
-        await asyncio.to_thread(fingerprint, vault, "", Secret(""))
+        if vault.lasting:
+            await asyncio.to_thread(fingerprint, vault, "", Secret(""))
 
     def fill_stand_ins(self) -> None:
         """Give a rehearsal the values that only the user can know."""

@@ -8,7 +8,7 @@ from flywizard import cost, providers
 from flywizard.answers import Question
 from flywizard.fronts import Action, Check, Choice, Field, Note, Page, PageView
 from flywizard.secret_plan import Item
-from flywizard.session_place import foreign_words
+from flywizard.session_place import foreign_hint, foreign_words
 from flywizard.session_state import State
 from flywizard.text import shorten_home
 from flywizard.vault import MASK
@@ -201,7 +201,7 @@ def _project(state: State, checks: tuple[Check, ...]) -> PageView:
     blocked = blocking[0].message if blocking else _blocked(state, "project", fields, checks)
     if state.foreign is not None:
         words = foreign_words(state.foreign, state.value("project.name"))
-        notes.insert(0, Note("bad", f"{words}. Give this project another name, or take the state over"))
+        notes[:0] = [Note("bad", words), Note("hint", foreign_hint(state.foreign))]
         blocked = words
     return PageView(
         "project",

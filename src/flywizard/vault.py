@@ -248,16 +248,37 @@ FINGERPRINT_KEY = ".fingerprint-key"
 
 
 def fingerprint(vault: Keeps, name: str, value: Secret) -> str:
-    """Return 32 hex digits by which a later run can tell whether ``value`` is the one of before.
+    """Return digits by which a later run can tell whether ``value`` is the one of before; they may go to disk.
 
-    An HMAC under a random key that only the vault holds, so the digits can be written to disk.
+    An HMAC under a random key that only the vault holds; without a keyring that would keep the key, a slow
+    salted hash (scrypt, 16 MB), so that guessing costs a guesser more than it costs us.
 
     Raises:
         VaultError: the key cannot be read or kept.
     """
+    if not getattr(vault, "lasting", True):
+        return _slow(name, value, secrets.token_hex(16))
     key = vault.get(FINGERPRINT_KEY)
     if key is None:
         key = Secret(secrets.token_hex(32))
         vault.set(FINGERPRINT_KEY, key)
-    message = f"{name}\0{value.reveal()}".encode("utf-8", "surrogatepass")
-    return hmac.new(bytes.fromhex(key.reveal()), message, hashlib.sha256).hexdigest()[:32]
+    return hmac.new(bytes.fromhex(key.reveal()), _message(name, value), hashlib.sha256).hexdigest()[:32]
+
+
+def matches(vault: Keeps, name: str, value: Secret, mark: str) -> bool:
+    """Tell whether ``mark``, a fingerprint of an earlier run, is one of ``value``. Raises VaultError."""
+    kind, _, rest = mark.partition(":")
+    if kind == "scrypt":
+        return hmac.compare_digest(_slow(name, value, rest.partition(":")[0]), mark)
+    if not getattr(vault, "lasting", True):
+        return False  # made under a key that is out of reach now
+    return hmac.compare_digest(fingerprint(vault, name, value), mark)
+
+
+def _slow(name: str, value: Secret, salt: str) -> str:
+    made = hashlib.scrypt(_message(name, value), salt=salt.encode(), n=1 << 14, r=8, p=1, dklen=16)
+    return f"scrypt:{salt}:{made.hex()}"
+
+
+def _message(name: str, value: Secret) -> bytes:
+    return f"{name}\0{value.reveal()}".encode("utf-8", "surrogatepass")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from flywizard import problems
 from flywizard.flyctl import commands, decode, secret_lines
 from flywizard.plan import Probe, Step, StepError
 from flywizard.ports import Context, LookError
 from flywizard.steps.common import database_urls, look, look_problem, run
+from flywizard.steps.database import is_ready
 from flywizard.steps.target import AppTarget, SecretWish
-from flywizard.vault import Secret, fingerprint
+from flywizard.vault import Secret, fingerprint, matches
 
 
 async def value_of(ctx: Context, wish: SecretWish) -> Secret | None:
@@ -20,7 +23,7 @@ async def value_of(ctx: Context, wish: SecretWish) -> Secret | None:
     if wish.kind == "vault":
         value = ctx.ports.vault.get(wish.key or wish.name)
         return dsn.for_driver(value, wish.driver) if value is not None and wish.driver else value
-    if "database/id" not in ctx.facts:
+    if not is_ready(ctx):
         return None
     pooled, direct = await database_urls(ctx, ctx.facts["database/id"])
     match wish.kind:
@@ -64,7 +67,9 @@ def stage(app: AppTarget, *, needs: tuple[str, ...]) -> Step:
                 if known:
                     continue
                 raise StepError(problems.problem("SECRET-MISSING", name=wish.name))
-            same = mark == fingerprint(ctx.ports.vault, wish.name, value)
+            same = mark is not None and await asyncio.to_thread(
+                matches, ctx.ports.vault, wish.name, value, mark
+            )
             if known and digest == there[wish.name] and same:
                 continue
             out[wish.name] = value
@@ -105,7 +110,7 @@ def stage(app: AppTarget, *, needs: tuple[str, ...]) -> Step:
         facts = dict(ctx.earlier.get(step_id, {}))
         for name, secret in values.items():
             facts[f"digest:{name}"] = after[name]
-            facts[f"mark:{name}"] = fingerprint(ctx.ports.vault, name, secret)
+            facts[f"mark:{name}"] = await asyncio.to_thread(fingerprint, ctx.ports.vault, name, secret)
         return Probe("present", f"{len(values)} staged on {app.name}", facts)
 
     sources = sorted({w.why for w in wishes if w.why})
