@@ -86,7 +86,7 @@ class Flood(App[None]):
                 self.query_one(Log).write_lines(batch)
         else:
             self.query_one(LogView).feed()
-        if self.offered and not self.pending and not self.book._pending:
+        if self.offered and not self.pending and not self.book.waiting:
             self.call_after_refresh(self.drawn.set)
 
 

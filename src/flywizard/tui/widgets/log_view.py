@@ -56,7 +56,7 @@ class LogView(LineView):
 
     def on_mount(self) -> None:
         """Begin with what the book already holds."""
-        self.book.drain(self.limit)
+        self.book.drain()
         self.rebuild()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -109,7 +109,7 @@ class LogView(LineView):
 
     def extend(self, batch: Iterable[LogLine]) -> None:
         """Add lines at the end; the window follows only when the end was in it."""
-        new = [entry for entry in batch if self._wanted(entry)]
+        new = list(batch) if self.tab == ALL else [entry for entry in batch if self._wanted(entry)]
         follow = self.following
         self.shown += new
         dropped = 0
