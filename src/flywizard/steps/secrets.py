@@ -113,13 +113,15 @@ def stage(app: AppTarget, *, needs: tuple[str, ...]) -> Step:
             facts[f"mark:{name}"] = await asyncio.to_thread(fingerprint, ctx.ports.vault, name, secret)
         return Probe("present", f"{len(values)} staged on {app.name}", facts)
 
-    sources = sorted({w.why for w in wishes if w.why})
+    files = sorted({w.why.partition(":")[0] for w in wishes if w.why})
     return Step(
         id=step_id,
         title=f"Secrets of {app.name}",
         resource="secrets",
         name=f"{len(names)} on {app.name}",
-        why=sources[0] if len(sources) == 1 else f"{len(sources)} sources",
+        why=files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+        if files
+        else "flywizard.toml",
         verb="set",
         probe=probe,
         apply=apply,
