@@ -137,6 +137,11 @@ def cluster(
     )
 
 
+def is_ready(ctx: Context) -> bool:
+    """Tell whether the managed cluster was seen ready: one that is still being made has an id and no more."""
+    return f"{CLUSTER}/database" in ctx.facts
+
+
 async def existing_url(ctx: Context, database: DatabaseTarget) -> Secret:
     """Return the URL of a database that exists.
 
@@ -174,7 +179,7 @@ def extension(database: DatabaseTarget, name: str, why: str, *, needs: tuple[str
         return offered[name].installed
 
     async def probe(ctx: Context) -> Probe:
-        if managed and f"{CLUSTER}/id" not in ctx.facts:
+        if managed and not is_ready(ctx):
             return Probe("absent")
         version = await listed(ctx)
         return Probe("absent") if not version else Probe("present", f"{name} {version}", {"version": version})
@@ -256,7 +261,7 @@ def schema(database: DatabaseTarget, *, needs: tuple[str, ...]) -> Step:
         earlier = ctx.earlier.get("schema", {})
         if earlier.get("digest") == digest:
             return Probe("present", f"applied before, {earlier.get('tables', '?')} tables", earlier)
-        if managed and f"{CLUSTER}/id" not in ctx.facts:
+        if managed and not is_ready(ctx):
             return Probe("absent")
         found = await with_url(ctx, apply=False)
         if found.state == "different":
