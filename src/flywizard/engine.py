@@ -26,7 +26,7 @@ from flywizard.events import (
     StepWaiting,
 )
 from flywizard.plan import Plan, Probe, Step, StepError
-from flywizard.ports import Context, Ports
+from flywizard.ports import Context, Ports, child_name
 from flywizard.vault import Secret
 
 CONCURRENCY = 3
@@ -297,7 +297,7 @@ class Engine:
             return
         if earlier is not None and earlier.status == "in-doubt" and earlier.attempt:
             ctx.report.waiting("an earlier run stopped here: following what it left")
-            await self._ports.fly.settle(earlier.attempt, on_output=ctx.report.output)
+            await self._settle(earlier.attempt, ctx)
         probe = await step.probe(ctx)
         if probe.state == "present":
             self._finish(step, probe, started, acted=False)
@@ -315,6 +315,12 @@ class Engine:
         if not step.reads:
             self._result.applied += 1
         self._finish(step, found, started, acted=True)
+
+    async def _settle(self, attempt: str, ctx: Context) -> None:
+        """Follow every child that an earlier try left behind: it may have run several commands."""
+        number = 1
+        while await self._ports.fly.settle(child_name(attempt, number), on_output=ctx.report.output):
+            number += 1
 
     async def _look_again(self, step: Step, error: StepError) -> Probe:
         """After a failure the thing may stand all the same (a lost answer, a late health check)."""

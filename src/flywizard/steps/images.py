@@ -42,7 +42,6 @@ def build(app: AppTarget, *, needs: tuple[str, ...]) -> Step:
                 raise
             ctx.report.waiting(f"{error.problem.what}; building once more, what was built is cached")
             await ctx.ports.clock.sleep(5.0)
-            ctx.attempt += "-again"
             return await _once(ctx)
 
     async def _once(ctx: Context) -> Probe:
