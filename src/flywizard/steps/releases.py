@@ -72,6 +72,13 @@ def release(target: Target, app: AppTarget, costs: tuple[Cost, ...], *, needs: t
         except LookError as error:
             raise StepError(look_problem(error, f"machines of {app.name}")) from None
 
+    async def newest(ctx: Context) -> str:
+        text = await look(ctx, commands.releases(app.name), "deploy", {"app": app.name})
+        try:
+            return next((r.status for r in decode.releases(text)), "")
+        except decode.DecodeError as error:
+            raise StepError(problems.problem("DECODE", command="fly releases", why=str(error))) from None
+
     async def probe(ctx: Context) -> Probe:
         found = await machines(ctx)
         if not found:
@@ -79,6 +86,8 @@ def release(target: Target, app: AppTarget, costs: tuple[Cost, ...], *, needs: t
         wrong = wrong_with(app, image, found)
         if wrong:
             return Probe("different", wrong)
+        if ctx.in_doubt and await newest(ctx) != "complete":
+            return Probe("different", "an earlier release was not finished")
         text = await look(ctx, commands.secrets_list(app.name), "secrets", {"name": app.name})
         try:
             waiting = [s.name for s in decode.secrets(text) if s.status in ("Staged", "Partial")]
@@ -204,7 +213,7 @@ async def _clear_the_way(ctx: Context, app: AppTarget, before: Sequence[Machine]
         before = await ctx.ports.look.machines(app.name)
     if ctx.in_doubt:
         for machine in before:
-            await run(ctx, commands.machine_leases_clear(app.name, machine.id), "lease", quiet=True)
+            await _clear_lease(ctx, app, machine)
     if not before or ours:
         return
     while True:
@@ -222,6 +231,15 @@ async def _clear_the_way(ctx: Context, app: AppTarget, before: Sequence[Machine]
             )
         ctx.report.waiting(f"{who} is releasing {app.name} since {newest.created_at}")
         await ctx.ports.clock.sleep(5.0)
+
+
+async def _clear_lease(ctx: Context, app: AppTarget, machine: Machine) -> None:
+    """Drop a lease that a killed deploy left; most machines have none, which flyctl calls an error."""
+    try:
+        await run(ctx, commands.machine_leases_clear(app.name, machine.id), "lease", quiet=True)
+    except StepError as error:
+        if error.problem.id == "STOPPED":
+            raise
 
 
 def _outputs(machines: Sequence[Machine]) -> tuple[str, ...]:
