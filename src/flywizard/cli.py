@@ -48,6 +48,7 @@ EXIT_USAGE, EXIT_MISSING, EXIT_LOCKED, EXIT_STALE, EXIT_PREFLIGHT, EXIT_CHANGES 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
+    _streams()
     if words and words[0] in ("--version", "-V"):
         sys.stdout.write(f"flywizard {__version__}\n")
         return 0
@@ -68,6 +69,25 @@ def main(argv: list[str] | None = None) -> int:
 
     parsed = parser(command).parse_args(rest)
     return _dispatch(command, parsed)
+
+
+def _streams() -> None:
+    """Let no closed or narrow stream be a crash: what is closed leads nowhere, what can't be encoded is replaced."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
+        elif number and hasattr(stream, "reconfigure") and not is_unicode(stream):
+            stream.reconfigure(errors="replace")
+
+
+def is_unicode(stream: object) -> bool:
+    """Tell whether a text stream takes every character."""
+    return str(getattr(stream, "encoding", None) or "ascii").lower().replace("-", "").startswith("utf")
 
 
 def _dispatch(command: str, parsed: argparse.Namespace) -> int:

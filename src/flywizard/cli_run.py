@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flywizard import __version__
-from flywizard.cli import EXIT_CHANGES, EXIT_LOCKED, EXIT_MISSING, EXIT_PREFLIGHT, EXIT_STALE, EXIT_USAGE
+from flywizard.cli import (
+    EXIT_CHANGES,
+    EXIT_MISSING,
+    EXIT_PREFLIGHT,
+    EXIT_STALE,
+    EXIT_USAGE,
+    is_unicode,
+)
 
 if TYPE_CHECKING:
     from flywizard.backstage import Backstage
@@ -33,17 +40,24 @@ class Stop(Exception):  # noqa: N818 - an exit, not a fault
 
 def say(text: str) -> None:
     """Write one line of narration."""
-    try:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
-    except UnicodeEncodeError:
-        sys.stderr.write(text.encode("ascii", "replace").decode() + "\n")
+    sys.stderr.write((text if is_unicode(sys.stderr) else _ascii(text)) + "\n")
+    sys.stderr.flush()
 
 
 def data(text: str) -> None:
-    """Write one line of data."""
+    """Write one line of data; a stream that takes ASCII only gets JSON with escapes."""
+    if not is_unicode(sys.stdout) and not text.isascii():
+        text = json.dumps(json.loads(text)) if text.startswith("{") else _ascii(text)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def _ascii(text: str) -> str:
+    if text.isascii():
+        return text
+    from flywizard.plain import ascii_text
+
+    return ascii_text(text)
 
 
 def run_command(command: str, options: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -102,8 +116,8 @@ def _run(command: str, options: argparse.Namespace, environ: Mapping[str, str], 
         back = RealBackstage(root, environ)
     if command == "doctor":
         return asyncio.run(_doctor(options, back))
-    from flywizard.lock import LockHeld
-    from flywizard.spec import SpecError
+    from flywizard.fronts import Refused
+    from flywizard.spec_faults import SpecError
     from flywizard.state_folder import StateError
 
     try:
@@ -117,11 +131,8 @@ def _run(command: str, options: argparse.Namespace, environ: Mapping[str, str], 
         return code
     except SpecError as error:
         raise Stop(EXIT_USAGE, *(f"✗ {fault}" for fault in error.faults)) from None
-    except LockHeld as error:
-        raise Stop(
-            EXIT_LOCKED, f"✗ another run holds the lock: {error.holder.words()}",
-            "hint: wait for it, or end it; nothing was begun here",
-        ) from None  # fmt: skip
+    except Refused as error:
+        raise Stop(error.code, f"✗ {error.problem.what}", f"  {error.problem.why}") from None
     except StateError as error:
         raise Stop(1, f"✗ {error.strerror or error} (`{error.filename}`)") from None
     finally:
@@ -151,7 +162,11 @@ def _session(
     if wrong:
         raise Stop(EXIT_USAGE, *wrong)
     return Session(
-        back, flags=flags, secrets=_secrets(options, environ), command=f"flywizard {command}".strip()
+        back,
+        flags=flags,
+        secrets=_secrets(options, environ),
+        command=f"flywizard {command}".strip(),
+        hurried=uses_screen(command, options, environ),
     )
 
 
@@ -195,10 +210,14 @@ def _secrets(options: argparse.Namespace, environ: Mapping[str, str]):  # type: 
 def _rehearse(options: argparse.Namespace, environ: Mapping[str, str], root: Path):  # type: ignore[no-untyped-def]
     from flywizard.adapters.backstage import RealBackstage
     from flywizard.rehearsal.kafka import RehearsalKafka
-    from flywizard.rehearsal.launch import RehearsalError, begin
+    from flywizard.rehearsal.launch import FASTEST, RehearsalError, begin, check_faults
 
-    if options.speed is not None and not options.speed > 0:
-        raise Stop(EXIT_USAGE, "✗ --speed takes a positive number")
+    if options.speed is not None and not 0 < options.speed <= FASTEST:
+        raise Stop(EXIT_USAGE, f"✗ --speed takes a positive number up to {FASTEST:,}")
+    try:
+        check_faults(options.fault)
+    except ValueError as error:
+        raise Stop(EXIT_USAGE, f"✗ --fault: {error}") from None
     flyctl = None
     if options.flyctl:
         flyctl = Path(options.flyctl).expanduser().absolute()
@@ -246,11 +265,10 @@ def _front(
     ask = (
         _ask if on_terminal and not options.no_input and not options.json and not environ.get("CI") else None
     )
-    encoding = (sys.stderr.encoding or "ascii").lower().replace("-", "")
     return PlainFront(
         session, out=data, err=say, now=time.time, monotonic=time.monotonic, run=session.run_id,
         as_json=options.json, ask=ask, yes=options.yes or (command == "rehearse" and ask is None),
-        ascii_only=encoding not in ("utf8", "utf16"), verbose=options.verbose,
+        ascii_only=not is_unicode(sys.stderr), verbose=options.verbose,
     )  # fmt: skip
 
 
@@ -317,6 +335,9 @@ async def _plan(session: Session, front: PlainFront, options: argparse.Namespace
     from flywizard.plain import review_lines
 
     view = await session.review()
+    if view.blocked and not view.rows:
+        front.say(["", f"✗ {view.blocked}"])
+        return 1
     if options.json:
         data(json.dumps(session.plan_json(), ensure_ascii=False))
     else:

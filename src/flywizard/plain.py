@@ -53,6 +53,13 @@ ASCII = {
 Write = Callable[[str], None]
 
 
+def ascii_text(text: str) -> str:
+    """Return a text for a terminal that shows ASCII only."""
+    for sign, plain in ASCII.items():
+        text = text.replace(sign, plain)
+    return text.encode("ascii", "replace").decode()
+
+
 def usual(expected: tuple[float, float] | None) -> str:
     """Return ``usually 2 min–4 min``, or nothing."""
     if expected is None:
@@ -202,13 +209,8 @@ class PlainFront:
 
     def say(self, lines: Iterable[str]) -> None:
         """Write narration."""
-        for line in lines:
-            text = line
-            if self._ascii:
-                for sign, plain in ASCII.items():
-                    text = text.replace(sign, plain)
-                text = text.encode("ascii", "replace").decode()
-            self._err_line(text)
+        for text in lines:
+            self._err_line(ascii_text(text) if self._ascii else text)
         self._last = self._monotonic()
 
     def sink(self, event: Event) -> None:

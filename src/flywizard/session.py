@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets as randomness
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flywizard import session_home, session_views
+from flywizard import session_home
 from flywizard.answers import BY_ID, validate
 from flywizard.backstage import Backstage
 from flywizard.draft import Answer, from_environment
@@ -22,6 +21,7 @@ from flywizard.fronts import (
     Field,
     Header,
     HomeView,
+    Note,
     OnCheck,
     Page,
     PageView,
@@ -32,33 +32,29 @@ from flywizard.fronts import (
     Summary,
 )
 from flywizard.journal import FILE as JOURNAL_FILE
-from flywizard.journal import Journal, JournalState, read_state
-from flywizard.lock import RunLock
+from flywizard.journal import JournalState, read_state
 from flywizard.plan import StepError
-from flywizard.ports import LookError, Ports
-from flywizard.resolve import Resolved, equivalent, make_spec, resolved
-from flywizard.session_checks import run_checks
+from flywizard.ports import LookError
 from flywizard.session_place import DRAFT, Place, foreign_hint, foreign_words
-from flywizard.session_run import (
-    Looked,
-    RunLog,
-    Running,
-    WatchedSecrets,
-    look_around,
-    plan_json,
-    review_of,
-    summary_of,
-    with_total,
-)
 from flywizard.session_secrets import Keeping
 from flywizard.session_state import State, environment_answers
+from flywizard.spec_faults import SpecError, SpecFault
 from flywizard.state_folder import write_private
-from flywizard.steps.catalogue import SPEC_FILE, build_plan
 from flywizard.text import clean, shorten_home
 from flywizard.vault import LayeredVault, Secret, VaultError
 
 if TYPE_CHECKING:
+    from flywizard.ports import Ports
     from flywizard.project.model import Findings
+    from flywizard.resolve import Resolved
+    from flywizard.session_apply import Applying
+
+SPEC_FILE = "flywizard.toml"
+
+
+def _in_the_way(error: OSError) -> Problem:
+    name = f" (`{error.filename}`)" if error.filename else ""
+    return Problem("FILES", f"{error.strerror or error}{name}", "Mend this, then look again.")
 
 
 class Session:
@@ -71,11 +67,19 @@ class Session:
         flags: Mapping[str, str] | None = None,
         secrets: Mapping[str, Secret] | None = None,
         command: str = "flywizard",
+        hurried: bool = False,
     ) -> None:
-        """Take the world behind, the answers of the command line, and the secrets it names."""
+        """Take the world behind, the answers of the command line, and the secrets it names.
+
+        ``hurried``: flywizard.toml is only peeked at, so that a screen comes up at once; it is read in
+        full, and its faults are named, with Home's live lines.
+
+        Raises:
+            SpecError: flywizard.toml can't be used (unless hurried).
+        """
         self.root: Path = back.root
         self._back = back
-        self._command = command
+        self.command = command
         self.state = State(back.project_root.name, rehearsal=back.rehearsal)
         state = self.state
         state.draft.put("flag", {k: Answer(v, "flag") for k, v in (flags or {}).items()})
@@ -91,28 +95,60 @@ class Session:
         state.given = frozenset(secrets or {})
         self._ports: Ports | None = None
         self._ports_of: Path | None = None
-        self._looked: Looked | None = None
-        self._resolved: Resolved | None = None
-        self._running: Running | None = None
-        self._lock: RunLock | None = None
-        self._summary: Summary | None = None
+        self._applying: Applying | None = None
         self._known_git = False
         self.run_id = f"{int(back.now()):x}{randomness.token_hex(2)}"
-        self._load_spec()
+        self._loaded = False
+        if hurried:
+            self._peek()
+        else:
+            self.load_spec()
         state.refresh()
 
     # what is on disk
 
-    def _load_spec(self) -> None:
+    def load_spec(self) -> None:
+        """Read flywizard.toml, where there is one. Raises SpecError."""
+        self._loaded = True
+        text = self._spec_text()
+        if text is None:
+            return
         from flywizard.spec import load
 
-        try:
-            text = (self.root / SPEC_FILE).read_text("utf-8")
-        except FileNotFoundError:
-            return
         self.state.spec_text = text
         self.state.spec = load(text, SPEC_FILE)
         self.state.draft.put("flywizard.toml", environment_answers(self.state.spec))
+
+    def _spec_text(self) -> str | None:
+        try:
+            return (self.root / SPEC_FILE).read_text("utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error.strerror)
+            raise SpecError([SpecFault(SPEC_FILE, None, f"can't be read: {why}")]) from None
+
+    def _peek(self) -> None:
+        """Take project, organisation and region, as far as they are plain to see."""
+        import tomllib
+
+        try:
+            table = tomllib.loads(self._spec_text() or "")
+        except (tomllib.TOMLDecodeError, SpecError, RecursionError):
+            return
+        names = {"name": "project.name", "organization": "signin.organization", "region": "signin.region"}
+        found = {field: table[key] for key, field in names.items() if isinstance(table.get(key), str)}
+        self.state.draft.put("flywizard.toml", {k: Answer(v, "flywizard.toml") for k, v in found.items()})
+
+    async def _load_late(self) -> None:
+        """Read flywizard.toml in full, when that was put off; faults are shown on Home and on each page."""
+        if self._loaded:
+            return
+        try:
+            await asyncio.to_thread(self.load_spec)
+        except SpecError as error:
+            self.state.spec_faults = tuple(str(fault) for fault in error.faults)
+        self.state.refresh()
 
     def folder(self) -> Path:
         """Return the project's state folder, made when it is first asked for. Raises StateError."""
@@ -136,7 +172,8 @@ class Session:
         """Return what the journal says, without opening it for writing."""
         return read_state(self.folder() / JOURNAL_FILE)
 
-    async def _doors(self) -> Ports:
+    async def doors(self) -> Ports:
+        """Return the doors of a run, made anew when the state folder changes."""
         folder = self.folder()
         if self._ports is None or self._ports_of != folder:
             vault = await self.vault()
@@ -156,9 +193,14 @@ class Session:
 
     def rail(self, current: Page | None) -> Sequence[RailItem]:
         """Return the steps with a one-line answer for each that is done."""
-        return session_home.rail(self.state, current, self._review, ran=self._running is not None)
+        return session_home.rail(
+            self.state,
+            current,
+            self.last_review,
+            ran=self._applying is not None and self._applying.running is not None,
+        )
 
-    _review: ReviewView | None = None
+    last_review: ReviewView | None = None
 
     # Home
 
@@ -172,10 +214,11 @@ class Session:
 
     async def home_live(self) -> HomeView:
         """Return Home with the commit and the keyring."""
-        await self._git()
+        await asyncio.gather(self.ask_git(), self._load_late())
         return self.home()
 
-    async def _git(self) -> None:
+    async def ask_git(self) -> None:
+        """Ask for commit, branch and what is not committed; once."""
         if not self._known_git:
             found = await self._back.git()
             self.state.commit, self.state.branch, self.state.dirty = found.commit, found.branch, found.dirty
@@ -208,14 +251,26 @@ class Session:
     # the form pages
 
     async def enter(self, page: Page) -> None:
-        """Prepare a page. Idempotent."""
+        """Prepare a page; what stands in the way is shown on it. Idempotent."""
+        self.state.page_problems.pop(page, None)
+        try:
+            await self._load_late()
+            await self._enter(page)
+        except StepError as error:
+            self.state.page_problems[page] = error.problem
+        except VaultError as error:
+            self.state.page_problems[page] = Problem(f"KEYRING-{error.reason}", error.text, error.fix)
+        except OSError as error:
+            self.state.page_problems[page] = _in_the_way(error)
+
+    async def _enter(self, page: Page) -> None:
         state = self.state
         match page:
             case "signin":
                 await self._load_account()
             case "project":
                 if state.findings is None:
-                    await self._read_project()
+                    await self.read_project()
             case "broker" | "database":
                 await self.vault()
                 self.keeping.fill_stand_ins()
@@ -225,7 +280,7 @@ class Session:
                 await asyncio.to_thread(self.keeping.read_env_files, self.root)
                 await self._ask_what_fly_holds()
             case "review":
-                await self._git()
+                await self.ask_git()
             case _:
                 pass
         state.visited.add(page)
@@ -244,7 +299,8 @@ class Session:
             self.state.account_problem = error.problem
         self.state.refresh()
 
-    async def _read_project(self) -> None:
+    async def read_project(self) -> None:
+        """Read the repository off the loop."""
         await asyncio.to_thread(self._inspect)
         self.state.refresh()
 
@@ -274,7 +330,7 @@ class Session:
     async def _ask_what_fly_holds(self) -> None:
         if not self.state.account.email:
             return
-        ports = await self._doors()
+        ports = await self.doors()
         for role in ("api", "worker", "web"):
             app = self.state.value(f"{role}.app")
             if not app or app in self.state.fly_holds or role not in self.state.roles():
@@ -289,7 +345,16 @@ class Session:
 
     def view(self, page: Page) -> PageView:
         """Return a form page as it stands."""
-        return session_views.view(self.state, page)
+        from flywizard import session_views
+
+        shown = session_views.view(self.state, page)
+        if self.state.spec_faults:
+            faults = tuple(Note("bad", fault) for fault in self.state.spec_faults)
+            shown = replace(shown, notes=(*faults, *shown.notes), blocked=self.state.spec_faults[0])
+        problem = self.state.page_problems.get(page)
+        if problem is not None:
+            shown = replace(shown, problem=problem, blocked=problem.what)
+        return shown
 
     def set(self, field_id: str, value: str | Secret) -> str:
         """Set one answer; return an error in words, or empty."""
@@ -346,13 +411,32 @@ class Session:
             folder = self.folder()
             await self._back.prerequisites(tell, folder.name, folder)
             return
-        await run_checks(self.state, page, self._doors, self.root, on_check)
+        from flywizard.session_checks import run_checks
+
+        try:
+            await run_checks(self.state, page, self.doors, self.root, on_check)
+        except StepError as error:
+            self._failed_check(page, error.problem, on_check)
+        except OSError as error:
+            self._failed_check(page, _in_the_way(error), on_check)
+
+    def _failed_check(self, page: Page, problem: Problem, on_check: OnCheck) -> None:
+        check = Check("checks", "checks", "failed", problem.what, fix=problem.why, problem=problem)
+        self.state.remember(page, check)
+        on_check(check)
 
     async def act(self, page: Page, action: str, value: str | Secret | None = None) -> ActionResult:
         """Do one of the page's actions."""
         from flywizard.session_actions import act
 
-        return await act(self, self._back, page, action, value)
+        try:
+            return await act(self, self._back, page, action, value)
+        except StepError as error:
+            return ActionResult(False, error.problem.what)
+        except VaultError as error:
+            return ActionResult(False, f"{error.text}. {error.fix}".strip())
+        except OSError as error:
+            return ActionResult(False, _in_the_way(error).what)
 
     def missing(self) -> Sequence[Field]:
         """Return every answer that is required and has no value, over all pages."""
@@ -382,136 +466,47 @@ class Session:
 
     # Review and run
 
-    async def make_plan(self) -> Resolved:
-        """Resolve the answers and make the plan; kept for the run."""
-        state = self.state
-        if state.findings is None or state.tree is None:
-            await self._read_project()
-        await self._git()
-        assert state.findings is not None  # noqa: S101 - read just before
-        assert state.tree is not None  # noqa: S101
-        items = state.items()
-        spec = make_spec(state.findings, state.values(), items, state.spec)
-        commit = state.commit or "none"
-        if state.dirty:
-            commit += "-dirty"
-        fresh = frozenset(state.typed) & {i.name for i in items}
-        self._resolved = await asyncio.to_thread(
-            resolved, spec, state.tree, self.root, state.findings, items,
-            fixes=tuple(state.fixes.values()), fresh=frozenset() if self._back.rehearsal else fresh, commit=commit,
-        )  # fmt: skip
-        state.plan = build_plan(self._resolved.target, self._resolved.changes, self._inputs())
-        return self._resolved
+    @property
+    def applying(self) -> Applying:
+        """Return the second half of the session, loaded when it is first asked for."""
+        if self._applying is None:
+            from flywizard.session_apply import Applying
 
-    def _inputs(self) -> dict[str, str]:
-        assert self._resolved is not None  # noqa: S101 - made just before
-        return {a.name: a.image or a.label for a in self._resolved.target.apps}
+            self._applying = Applying(self, self._back)
+        return self._applying
+
+    async def make_plan(self) -> Resolved:
+        """Resolve the answers and make the plan; kept for the run. Raises StepError, OSError."""
+        return await self.applying.make_plan()
 
     def blocking(self) -> Problem | None:
         """Return what preflight objects to and the plan does not handle, or None."""
-        findings = self.state.findings
-        if findings is None:
-            return None
-        for objection in findings.problems:
-            if (
-                objection.blocking
-                and not objection.handled
-                and session_views.applies(self.state, objection.when)
-            ):
-                place = f"{objection.file}:{objection.line}: " if objection.file and objection.line else ""
-                return Problem(objection.id, f"{place}{objection.message}", objection.remedy)
-        return None
+        return self.applying.blocking()
 
     async def review(self) -> ReviewView:
-        """Probe, plan and price."""
-        await self.make_plan()
-        assert self.state.plan is not None  # noqa: S101 - made just before
-        ports = await self._doors()
-        await self.keeping.prepare_fingerprints()
-        secrets = WatchedSecrets(self.state.redactor.add)
-        self._looked = await look_around(self.state.plan, ports, self.journal_state(), secrets)
-        view = review_of(self.state.plan, self._looked, self.state)
-        blocking = self.blocking()
-        if blocking is not None:
-            self.state.problem = blocking
-            view = replace(view, blocked=f"{blocking.what} {blocking.why}")
-        self._review = view
-        return view
+        """Probe, plan and price; what stands in the way is in ``blocked``."""
+        return await self.applying.review()
 
     def plan_json(self) -> dict[str, object]:
         """Return the object of ``plan --json``; call after :meth:`review`."""
-        assert self.state.plan is not None  # noqa: S101 - documented
-        assert self._looked is not None  # noqa: S101
-        return plan_json(self.state.plan, self._looked)
+        return self.applying.plan_json()
 
     async def save_plan(self, path: str) -> str:
         """Write the plan file; return its path. Raises OSError."""
-        from flywizard.plan_file import encode
-
-        target = Path(path)
-        if not target.is_absolute():
-            target = self._back.project_root / target
-        text = encode(self.plan_json(), self.state.draft.all(), self.state.value("project.name"))
-        write_private(target, text)
-        return os.fspath(target)
+        return await self.applying.save_plan(path)
 
     async def run(self, sink: Sink, *, resume: bool = False) -> Outcome:
-        """Apply the plan. Raises LockHeld when another run works on this project."""
-        state = self.state
-        if state.plan is None or resume:
-            await self.make_plan()
-        assert state.plan is not None  # noqa: S101 - made just before
-        ports = await self._doors()
-        await self.keeping.prepare_fingerprints()
-        folder = self.folder()
-        lock = RunLock(folder / "lock")
-        lock.acquire(self._command)
-        state.problem = None
-        began = self._back.now()
-        try:
-            with Journal.open(folder / JOURNAL_FILE, now=self._back.now) as journal:
-                journal.append("run", run=self.run_id, command=self._command, plan=state.plan.digest)
-                log = RunLog(folder / "run.log", self._back.now)
-                try:
-                    self._running = Running(
-                        state.plan, ports, journal, state, self.run_id, log, self._command
-                    )
-                    result = await self._running.go(sink, self._looked)
-                    journal.append("end", run=self.run_id, outcome=result.outcome)
-                finally:
-                    log.close()
-        finally:
-            lock.release()
-        if result.problems:
-            state.problem_step, state.problem = next(iter(result.problems.items()))
-        if result.outcome in ("done", "nothing-to-do"):
-            self._reload_spec()
-            hints = self._hints()
-            made = summary_of(self._running, self._looked, state, self._equivalent(), hints)
-            self._summary = with_total(made, self._back.now() - began)
-        self.run_id = f"{int(self._back.now()):x}{randomness.token_hex(2)}"
-        return result.outcome
+        """Apply the plan, or go on with the interrupted run.
 
-    def _reload_spec(self) -> None:
-        self._load_spec()
-
-    def _equivalent(self) -> str:
-        answers = {k: (a.value, a.source) for k, a in self.state.draft.chosen().items()}
-        names = [i.name for i in self.state.items() if i.origin in ("you", "environment") and i.secret]
-        return equivalent(answers, names, "rehearse" if self._back.rehearsal else "apply")
-
-    def _hints(self) -> tuple[tuple[str, str], ...]:
-        apps = [a.name for a in self._resolved.target.apps] if self._resolved else []
-        out = [("logs", f"fly logs -a {app}") for app in apps]
-        out.append(("deploy again", "flywizard apply"))
-        if apps:
-            out.append(("releases", f"fly releases --image -a {apps[0]}"))
-        return tuple(out)
+        Raises:
+            Refused: it cannot begin: another run works on this project, or nothing can be written.
+        """
+        return await self.applying.run(sink, resume=resume)
 
     async def stop(self, kind: StopKind) -> None:
         """Answer of the Ctrl+C conversation."""
-        if self._running is not None and kind != "keep":
-            self._running.control.stop(kind)
+        if self._applying is not None:
+            self._applying.stop(kind)
 
     async def remedy(self, action: str, value: str | Secret | None = None) -> ActionResult:
         """Apply a remedy of the last problem."""
@@ -527,7 +522,8 @@ class Session:
 
     def summary(self) -> Summary:
         """Return Done."""
-        return self._summary or Summary("nothing was done")
+        made = self._applying.summary if self._applying is not None else None
+        return made or Summary("nothing was done")
 
     def log_path(self) -> str:
         """Return the run log's path, home shortened to ``~``."""

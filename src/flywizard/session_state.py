@@ -42,6 +42,10 @@ class State:
     spec_text: str | None = None
     spec: Spec | None = None
     """From flywizard.toml."""
+    spec_faults: tuple[str, ...] = ()
+    """What is wrong with flywizard.toml, each with its line."""
+    page_problems: dict[Page, Problem] = field(default_factory=dict)
+    """What kept a page from being prepared."""
     checks: dict[Page, dict[str, Check]] = field(default_factory=dict)
     visited: set[Page] = field(default_factory=set)
     typed: dict[str, Secret] = field(default_factory=dict)
@@ -208,6 +212,9 @@ def environment_answers(spec: Spec) -> dict[str, Answer]:
         "broker.ca_file": spec.broker.ca_file,
         "broker.topics": ", ".join(spec.broker.topics),
     }
+    for section in ("database", "broker"):
+        if section not in spec.model_fields_set:  # a section that is not there decides nothing
+            out = {k: v for k, v in out.items() if not k.startswith(f"{section}.")}
     by_role = {service.role: service for service in reversed(spec.services.values())}
     for role, service in by_role.items():
         if role == "other":

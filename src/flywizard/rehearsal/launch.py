@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from flywizard.backstage import StandIns
+from flywizard.rehearsal.faults import Faults
 from flywizard.rehearsal.fly import install
-from flywizard.rehearsal.platform import PLATFORM
+from flywizard.rehearsal.platform import BROKER_REFUSES, PLATFORM
 from flywizard.rehearsal.state import SERVER, StateFolder
 from flywizard.rehearsal.world_tokens import new_token
 from flywizard.state_folder import private_folder, state_root
@@ -24,6 +26,7 @@ from flywizard.vault import FINGERPRINT_KEY, EnvironmentVault, LayeredVault, Mem
 
 SPEED = 10.0
 """Simulated waits are divided by this: a first deployment takes about a minute."""
+FASTEST = 10_000
 START_LIMIT = 60.0
 STAND_IN_PLACE = "a stand-in keyring, for this rehearsal only"
 LEFT_OUT = frozenset({
@@ -105,6 +108,15 @@ def example(target: Path) -> Path:
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(path, place)
         return place
+
+
+def check_faults(texts: Sequence[str]) -> None:
+    """Refuse an unknown fault before anything is started.
+
+    Raises:
+        ValueError: unknown name or place, with the valid ones.
+    """
+    Faults([text for text in texts if text != BROKER_REFUSES])
 
 
 def copy_repository(source: Path, target: Path) -> None:
@@ -352,6 +364,8 @@ def _start(
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder
         )
+    # it outlives us; without this an interpreter that goes on living would warn of it, and keep a zombie
+    threading.Thread(target=child.wait, name="platform", daemon=True).start()
     if not _wait_until(lambda: (folder / SERVER).exists() or child.poll() is not None, START_LIMIT):
         child.kill()
     found = StateFolder(folder).read_server()
