@@ -283,6 +283,14 @@ class ActionResult:
     """Page to show next, or None to stay."""
 
 
+class Refused(Exception):  # noqa: N818 - an answer, not a fault
+    """A run cannot begin; says why and with which exit code."""
+
+    def __init__(self, problem: Problem, code: int) -> None:
+        super().__init__(problem.what)
+        self.problem, self.code = problem, code
+
+
 class Wizard(Protocol):
     """The headless wizard. Methods without ``async`` return at once and touch nothing slow."""
 
@@ -345,7 +353,7 @@ class Wizard(Protocol):
         ...
 
     async def run(self, sink: Sink, *, resume: bool = False) -> Outcome:
-        """Apply the plan (or go on with the interrupted run); events go to ``sink`` in order."""
+        """Apply the plan (or go on with the interrupted run); events go to ``sink`` in order. Raises Refused."""
         ...
 
     async def stop(self, kind: StopKind) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from flywizard import cost, providers
@@ -97,6 +98,9 @@ def home(state: State, journal: JournalState, root: str, now: float) -> HomeView
                 disabled="run `flywizard rehearse .`",
             )
         )
+    if state.spec_faults:
+        notice = f"flywizard.toml can't be used: {state.spec_faults[0]}"
+        items = [replace(item, disabled="mend flywizard.toml first") for item in items]
     where = f"{state.branch} @ {state.commit}" if state.commit else shorten_home(root)
     dirty = f" · {len(state.dirty)} files not committed" if state.dirty else ""
     return HomeView(f"{state.folder_name} · {where}{dirty}", tuple(items), notice)

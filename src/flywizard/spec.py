@@ -5,13 +5,27 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from flywizard.project.toml_lines import Key, lines_of
+from flywizard.spec_faults import SpecError, SpecFault
+
+__all__ = [
+    "BrokerSpec",
+    "DatabaseSpec",
+    "SchemaSpec",
+    "SecretSpec",
+    "ServiceSpec",
+    "Spec",
+    "SpecError",
+    "SpecFault",
+    "dump",
+    "load",
+    "resolve",
+]
 
 AppName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$")]
 ServiceName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
@@ -35,27 +49,6 @@ def _inside(path: str) -> str:
 
 RelativePath: TypeAlias = Annotated[str, AfterValidator(_inside)]
 REFERENCE = re.compile(r"\{services\.([A-Za-z0-9_-]+)\.(url|host)\}")
-
-
-@dataclass(frozen=True, slots=True)
-class SpecFault:
-    """One thing wrong with a flywizard.toml."""
-
-    file: str
-    line: int | None
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.message}"
-
-
-class SpecError(ValueError):
-    """A flywizard.toml cannot be used; ``faults`` has all reasons."""
-
-    def __init__(self, faults: Iterable[SpecFault]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("\n".join(str(f) for f in self.faults))
 
 
 class _Model(BaseModel):

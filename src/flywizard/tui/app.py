@@ -16,8 +16,8 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 
-from flywizard.events import Event, Outcome, StepOutput
-from flywizard.fronts import Page, RailItem, Wizard
+from flywizard.events import Event, Outcome, StepFailed, StepOutput
+from flywizard.fronts import Page, RailItem, Refused, Wizard
 from flywizard.tui.goodbye import let_go_of_lost_streams, say_goodbye
 from flywizard.tui.logbook import LogBook
 from flywizard.tui.look import ANSI_VARIABLES, line, themes
@@ -179,7 +179,11 @@ class FlywizardApp(QuietCrash[int]):
 
     @work(group="engine", exclusive=True, description="apply the plan")
     async def _run_engine(self, resume: bool) -> None:
-        outcome = await self.wizard.run(self.sink, resume=resume)
+        outcome: Outcome = "failed"
+        try:
+            outcome = await self.wizard.run(self.sink, resume=resume)
+        except Refused as refused:
+            self.sink(StepFailed("", refused.problem))
         if self.state.ended is None:
             self.state = replace(self.state, ended=self.clock(), outcome=outcome)
         if outcome in ("done", "nothing-to-do"):
