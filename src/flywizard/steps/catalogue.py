@@ -71,7 +71,7 @@ def _app_steps(
     steps: list[Step] = []
     needs = [made]
     if app.secrets:
-        derived = any(s.kind != "vault" for s in app.secrets)
+        derived = any(s.kind in ("database", "direct-database", "part") for s in app.secrets)
         steps.append(secrets.stage(app, needs=(made, "database") if derived else (made,)))
         needs.append(f"secrets.{app.name}")
     if not app.image and not app.image_of:
