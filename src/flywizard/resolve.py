@@ -100,7 +100,21 @@ def _service(
     if proposed is not None:
         env = {**proposed.env, **env}
     update["env"] = {**env, **plain}
+    update |= _left_open(service, proposed)
     return service.model_copy(update=update)
+
+
+def _left_open(service: ServiceSpec, proposed: ServiceSpec | None) -> dict[str, object]:
+    """Return what a flywizard.toml written by hand leaves to flywizard: where the fly.toml is, build arguments."""
+    update: dict[str, object] = {}
+    if service.config is None:
+        same = proposed is not None and proposed.path == service.path
+        update["config"] = (proposed.config if proposed is not None and same else None) or posixpath.normpath(
+            posixpath.join(service.path or ".", "fly.toml")
+        )
+    if proposed is not None and service.image is None:
+        update["build_args"] = {**proposed.build_args, **service.build_args}
+    return update
 
 
 def _placed(services: dict[str, ServiceSpec], answers: Mapping[str, str]) -> dict[str, ServiceSpec]:
