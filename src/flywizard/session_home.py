@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from flywizard import cost, providers
 from flywizard.fronts import PAGES, TITLES, Header, HomeItem, HomeView, Page, RailItem, ReviewView
 from flywizard.journal import JournalState
 from flywizard.session_state import State
@@ -18,6 +17,8 @@ def header(state: State, speed: float) -> Header:
     vault = state.vault
     monthly = ""
     if state.plan is not None:
+        from flywizard import cost
+
         monthly = cost.money(cost.total([c for s in state.plan.steps for c in s.costs]))
     ok = None if vault is None else (vault.lasting or state.rehearsal)
     place = "" if vault is None else vault.place
@@ -59,6 +60,8 @@ def _answer(state: State, page: Page, review: ReviewView | None) -> str:
         case "broker":
             if value("broker.kind") == "none":
                 return "not used"
+            from flywizard import providers
+
             return providers.provider(value("broker.provider") or "other").label
         case "secrets":
             return f"{len([i for i in state.items() if i.secret])} values"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from flywizard import dotenv
 from flywizard.backstage import Backstage
 from flywizard.fronts import Page
 from flywizard.session_place import Place
@@ -108,6 +107,8 @@ class Keeping:
 
     def read_env_files(self, root: Path) -> None:
         """Read the repository's ``.env`` files; nothing is used of them without consent."""
+        from flywizard import dotenv
+
         state = self._state
         if state.findings is None or state.from_files or not root.is_dir():
             return
@@ -149,6 +150,8 @@ class Keeping:
         state.vault_names = frozenset(await asyncio.to_thread(vault.names))
 
     def _of_items(self) -> dict[str, Secret]:
+        from flywizard import dotenv
+
         state, stand_ins = self._state, self._back.stand_ins
         wanted = {}
         for item in state.items():

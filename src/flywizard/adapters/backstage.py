@@ -9,12 +9,9 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from flywizard import problems
 from flywizard.backstage import GitState, StandIns
 from flywizard.draft import Account, RegionChoice
 from flywizard.events import Problem, Remedy
-from flywizard.flyctl import commands, decode
-from flywizard.flyctl.verdict import reading
 from flywizard.fronts import OnCheck
 from flywizard.plan import Command, StepError
 from flywizard.ports import Ended, Kafka, Ports
@@ -83,6 +80,7 @@ class RealBackstage:
         Raises:
             StepError: there is none.
         """
+        from flywizard import problems
         from flywizard.adapters.flyctl_install import find_flyctl
 
         found = find_flyctl(self.environ)
@@ -135,6 +133,9 @@ class RealBackstage:
 
     async def login(self) -> None:
         """Run ``fly auth login`` on the terminal."""
+        from flywizard import problems
+        from flywizard.flyctl import commands
+
         command = commands.auth_login()
         process = await asyncio.create_subprocess_exec(
             str(self.executable()), *command.argv[1:], cwd=self.root, env=self._child()
@@ -150,6 +151,8 @@ class RealBackstage:
 
     async def token(self) -> Secret | None:
         """Return the token that flyctl would use: typed, the environment's, else its own."""
+        from flywizard.flyctl import commands, decode
+
         if self._typed is not None:
             return self._typed
         for name in ("FLY_ACCESS_TOKEN", TOKEN):
@@ -179,6 +182,8 @@ class RealBackstage:
         Raises:
             StepError: nobody is signed in, the token is refused, or Fly cannot be reached.
         """
+        from flywizard.flyctl import commands, decode
+
         who = await self._answer(commands.whoami(), "signin")
         email = self._decoded(decode.whoami, who, "fly auth whoami")
         orgs, regions = await asyncio.gather(
@@ -221,6 +226,9 @@ class RealBackstage:
         return any(key == "access_token" and value.strip().strip("\"'") for key, _, value in lines)
 
     async def _answer(self, command: Command, stage: str) -> str:
+        from flywizard import problems
+        from flywizard.flyctl.verdict import reading
+
         try:
             ended = await self._run(command)
         except OSError as error:
@@ -244,6 +252,9 @@ class RealBackstage:
 
     @staticmethod
     def _decoded(decoder: Callable[[str], T], text: str, command: str) -> T:
+        from flywizard import problems
+        from flywizard.flyctl import decode
+
         try:
             return decoder(text)
         except decode.DecodeError as error:
