@@ -51,6 +51,10 @@ class Backstage(Protocol):
     project_root: Path
     """The user's own repository: what the state folder records (a rehearsal works on a copy)."""
 
+    def public(self, url: str, health: str) -> str:
+        """Return where a service is to be opened: its public address, or the rehearsal's loopback one."""
+        ...
+
     def now(self) -> float:
         """Return Unix seconds."""
         ...

@@ -232,7 +232,7 @@ def _rehearse(options: argparse.Namespace, environ: Mapping[str, str], root: Pat
         raise Stop(1, f"✗ {error}") from None
     back = RealBackstage(
         rehearsal.root, rehearsal.environ, project_root=rehearsal.project_root, rehearsal=True,
-        speed=rehearsal.speed, stand_ins=rehearsal.stand_ins, edge=rehearsal.edge,
+        speed=rehearsal.speed, stand_ins=rehearsal.stand_ins, edge=rehearsal.edge, public=rehearsal.public,
         kafka=RehearsalKafka(rehearsal.broker_port), vault=rehearsal.vault,
     )  # fmt: skip
     return rehearsal, back

@@ -176,7 +176,9 @@ class Applying:
             journal.append("run", run=run, command=self.session.command, plan=state.plan.digest)
             log = RunLog(folder / "run.log", self._back.now)
             try:
-                self.running = Running(state.plan, ports, journal, state, run, log, self.session.command)
+                self.running = Running(
+                    state.plan, ports, journal, state, run, log, self.session.command, self._urls()
+                )
                 result = await self.running.go(sink, self._looked)
                 journal.append("end", run=run, outcome=result.outcome)
             finally:
@@ -184,6 +186,10 @@ class Applying:
         if result.problems:
             state.problem_step, state.problem = next(iter(result.problems.items()))
         return result.outcome
+
+    def _urls(self) -> dict[str, str]:
+        apps = self._resolved.target.apps if self._resolved is not None else ()
+        return {a.name: self._back.public(a.url, a.health or "/") for a in apps if a.public}
 
     def _equivalent(self) -> str:
         answers = {k: (a.value, a.source) for k, a in self.session.state.draft.chosen().items()}

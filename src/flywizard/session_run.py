@@ -281,6 +281,8 @@ class Running:
     run: str
     log: RunLog
     command: str
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """App to the address at which it answers from here."""
     control: Control = field(default_factory=Control)
     result: Result | None = None
 
@@ -310,7 +312,7 @@ class Running:
             skip=frozenset(self.state.skip),
         )  # fmt: skip
         self.result = await engine.run(self.control)
-        urls = self._urls() if self.result.outcome in ("done", "nothing-to-do") else {}
+        urls = dict(self.urls) if self.result.outcome in ("done", "nothing-to-do") else {}
         words = {
             "done": "done",
             "nothing-to-do": "nothing to do: everything stands as wished",
@@ -319,14 +321,6 @@ class Running:
         }
         emit(RunEnded(self.result.outcome, urls, words[self.result.outcome]))
         return self.result
-
-    def _urls(self) -> dict[str, str]:
-        assert self.result is not None  # noqa: S101 - set just before
-        return {
-            step.name.removeprefix("https://").split(".")[0]: step.name
-            for step in self.plan.steps
-            if step.id.startswith("check.") and step.name.startswith("https://")
-        }
 
 
 def info_of(step: Step, probe: Probe | None) -> StepInfo:
@@ -361,7 +355,7 @@ def summary_of(
         title += " (rehearsal: on the simulated Fly.io)"
     return Summary(
         title,
-        tuple(running._urls().items()),
+        tuple(running.urls.items()),
         tuple(created),
         tuple(times),
         f"secrets are kept in: {place}; Fly has them as secrets of each app",

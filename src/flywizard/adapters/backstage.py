@@ -52,6 +52,7 @@ class RealBackstage:
         speed: float = 1.0,
         stand_ins: StandIns | None = None,
         edge: Edge | None = None,
+        public: Callable[[str, str], str] | None = None,
         kafka: Kafka | None = None,
         vault: LayeredVault | None = None,
     ) -> None:
@@ -63,12 +64,17 @@ class RealBackstage:
         self.speed = speed
         self.stand_ins = stand_ins
         self._edge = edge
+        self._public = public
         self._kafka = kafka
         self._vault = vault
         self._opened: tuple[str, LayeredVault] | None = None
         self._typed: Secret | None = None
         self._look: FlyHttp | None = None
         self._found_token: Secret | None = None
+
+    def public(self, url: str, health: str) -> str:
+        """Return where a service is to be opened."""
+        return url if self._public is None else self._public(url, health)
 
     def now(self) -> float:
         """Return Unix seconds."""

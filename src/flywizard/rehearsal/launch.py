@@ -70,6 +70,11 @@ class Rehearsal:
         host, _, path = rest.partition("/")
         return f"{self.server['edge_url']}/{path}", {"Host": host}
 
+    def public(self, url: str, health: str) -> str:
+        """Return the loopback address of a service, at a path that answers."""
+        app = url.removeprefix("https://").partition(".")[0]
+        return f"{self.server['edge_url']}/{app}{health}"
+
     def stop(self) -> None:
         """End the platform's process."""
         pid = int(self.server["pid"])
