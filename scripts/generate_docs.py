@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+EXAMPLE = ROOT / "examples" / "helpdesk"
 HEAD = "<!-- Made by scripts/generate_docs.py; `make docs` makes it anew. -->\n"
 ANSWERS: Mapping[str, str] = {
     "signin.organization": "acme",
@@ -21,29 +22,37 @@ ANSWERS: Mapping[str, str] = {
 }
 COMMIT = "0000000"
 VARIANTS: tuple[tuple[str, str, Mapping[str, str]], ...] = (
+    ("A database that exists", "`--database existing`", {"database.kind": "existing"}),
     ("The worker as an app of its own", "`--worker app`", {"worker.placement": "app"}),
     ("No broker", "`--broker none`", {"broker.kind": "none"}),
 )
 
 
-def example_plan(answers: Mapping[str, str]):  # type: ignore[no-untyped-def]
-    """Return the plan of the example project with these answers: the same on every machine."""
+def example_state(answers: Mapping[str, str], root: Path = EXAMPLE):  # type: ignore[no-untyped-def]
+    """Return what a session would know of the example with these answers."""
     from flywizard.draft import Answer
     from flywizard.project.detect import detect
     from flywizard.project.tree import scan
+    from flywizard.session_state import State
+
+    state = State("helpdesk")
+    state.draft.put("flag", {k: Answer(v, "flag") for k, v in answers.items()})
+    state.tree = scan(root)
+    state.findings = detect(state.tree, {})
+    state.refresh()
+    return state
+
+
+def example_plan(answers: Mapping[str, str]):  # type: ignore[no-untyped-def]
+    """Return the plan of the example project with these answers: the same on every machine."""
     from flywizard.rehearsal.launch import copy_repository
     from flywizard.resolve import make_spec, resolved
-    from flywizard.session_state import State
     from flywizard.steps.catalogue import build_plan
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "helpdesk"
-        copy_repository(ROOT / "examples" / "helpdesk", root)
-        state = State("helpdesk")
-        state.draft.put("flag", {k: Answer(v, "flag") for k, v in answers.items()})
-        state.tree = scan(root)
-        state.findings = detect(state.tree, {})
-        state.refresh()
+        copy_repository(EXAMPLE, root)
+        state = example_state(answers, root)
         items = state.items()
         spec = make_spec(state.findings, state.values(), items, None)
         found = resolved(
@@ -212,6 +221,8 @@ def flags() -> Iterator[str]:
         yield ""
         if command in ANSWERING:
             yield "And every answer below.\n"
+    state = example_state(ANSWERS)
+    names = {q.id: state.vault_name(q.id) for q in QUESTIONS if q.kind == "secret"}
     yield "## Answers\n"
     for page in PAGES:
         mine = [q for q in QUESTIONS if q.page == page]
@@ -226,7 +237,9 @@ def flags() -> Iterator[str]:
             text = question.help + (f" One of {', '.join(choices)}." if choices else "")
             text += "" if question.required else " May be empty."
             if question.kind == "secret":
-                flag, variable = f"`--secret {question.id}=…`", f"`FLYWIZARD_SECRET_{question.id}`"
+                name = names[question.id]
+                flag, variable = f"`--secret {name}=…`", f"`FLYWIZARD_SECRET_{name}`"
+                text += " Under the name that your code reads; here that of the example."
             else:
                 flag, variable = f"`{question.flag} VALUE`", f"`{question.variable}`"
             yield f"| {question.label} | {flag} | {variable} | {cell(text)} |"

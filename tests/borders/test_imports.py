@@ -102,6 +102,13 @@ def test_the_screen_s_first_frame_brings_textual_and_nothing_that_is_slow_to_ope
     }
 
 
+def test_nothing_slow_to_open_stands_before_home() -> None:
+    held = brought_by(
+        "flywizard.cli_run", "flywizard.adapters.backstage", "flywizard.session", "flywizard.tui.app"
+    )
+    assert not held & SLOW_TO_OPEN
+
+
 def test_the_whole_screen_room_brings_no_adapter() -> None:
     names = tuple(n for n in package("tui") if n != "flywizard.tui.picture")
     held = brought_by(*names)
@@ -137,7 +144,7 @@ def test_reading_a_repository_opens_no_connection() -> None:
 
 def test_the_session_brings_no_adapter_and_no_screen() -> None:
     held = brought_by("flywizard.session")
-    assert not held & FILES_ONLY
+    assert not held & HEAVY
     assert not {
         n for n in held if n.startswith(("flywizard.adapters", "flywizard.tui", "flywizard.rehearsal"))
     }
