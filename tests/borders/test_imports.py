@@ -27,7 +27,7 @@ CORE = (
 LOOK = """
 import importlib, json, sys
 before = set(sys.modules)
-for name in sys.argv[1:]:
+for name in json.load(sys.stdin):
     importlib.import_module(name)
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
@@ -42,7 +42,8 @@ def environment() -> dict[str, str]:
 def brought_by(*names: str) -> frozenset[str]:
     """Return the top-level modules and our own modules that a fresh process holds after importing these."""
     done = subprocess.run(
-        [sys.executable, "-c", LOOK, *names],
+        [sys.executable, "-c", LOOK],
+        input=json.dumps(names),
         env=environment(),
         capture_output=True,
         text=True,
@@ -160,7 +161,7 @@ def test_every_module_can_be_imported_by_itself() -> None:
 import importlib, json, sys
 kept = set(sys.modules)
 bad = {}
-for name in sys.argv[1:]:
+for name in json.load(sys.stdin):
     for other in [n for n in sys.modules if n.startswith("flywizard")]:
         del sys.modules[other]
     try:
@@ -172,7 +173,8 @@ print(json.dumps(bad))
     names = [n for n in package(".") if not n.endswith("__main__")]
     assert len(names) > 150
     done = subprocess.run(
-        [sys.executable, "-c", code, *names],
+        [sys.executable, "-c", code],
+        input=json.dumps(names),
         env=environment(),
         capture_output=True,
         text=True,
