@@ -6,9 +6,9 @@ import asyncio
 
 from flywizard import problems
 from flywizard.flyctl import commands, decode, secret_lines
-from flywizard.plan import Probe, Step, StepError
+from flywizard.plan import Command, Probe, Step, StepError
 from flywizard.ports import Context, LookError
-from flywizard.steps.common import database_urls, look, look_problem, run
+from flywizard.steps.common import database_urls, doubt, look, look_problem, run
 from flywizard.steps.database import is_ready
 from flywizard.steps.target import AppTarget, SecretWish
 from flywizard.vault import Secret, fingerprint, matches
@@ -93,12 +93,9 @@ def stage(app: AppTarget, *, needs: tuple[str, ...]) -> Step:
             raise StepError(problems.problem("SECRET-REFUSED", name=name, reason=reason))
         if writes.import_text:
             inside = [n for n in values if n not in {s for s, _ in writes.singles}]
-            command = commands.secrets_import(app.name, inside)
-            await run(ctx, command, "secrets", stdin=writes.import_text, facts={"name": app.name})
+            await _send(ctx, commands.secrets_import(app.name, inside), writes.import_text)
         for name, value in writes.singles:
-            await run(
-                ctx, commands.secrets_set(app.name, name), "secrets", stdin=value, facts={"name": app.name}
-            )
+            await _send(ctx, commands.secrets_set(app.name, name), value)
         text = await look(ctx, commands.secrets_list(app.name), "secrets", {"name": app.name})
         try:
             after = {s.name: s.digest for s in decode.secrets(text)}
@@ -112,6 +109,19 @@ def stage(app: AppTarget, *, needs: tuple[str, ...]) -> Step:
             facts[f"digest:{name}"] = after[name]
             facts[f"mark:{name}"] = await asyncio.to_thread(fingerprint, ctx.ports.vault, name, secret)
         return Probe("present", f"{len(values)} staged on {app.name}", facts)
+
+    async def _send(ctx: Context, command: Command, stdin: bytes) -> None:
+        """Stage values. The same ones again change nothing, so a lost answer is worth a second try.
+
+        A name in the list does not prove its value: without an answer nothing is taken for set.
+        """
+        facts = {"name": app.name}
+        _, verdict = await run(ctx, command, "secrets", stdin=stdin, facts=facts)
+        if verdict.kind == "doubt":
+            ctx.report.waiting("the answer was lost: sending the same values again")
+            _, verdict = await run(ctx, command, "secrets", stdin=stdin, facts=facts)
+        if verdict.kind == "doubt":
+            raise doubt(f"It is not known whether the secrets of `{app.name}` were set", verdict.text)
 
     files = sorted({w.why.partition(":")[0] for w in wishes if w.why})
     return Step(
