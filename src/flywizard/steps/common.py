@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flywizard import problems
-from flywizard.events import Problem
+from flywizard.events import Problem, Remedy
 from flywizard.flyctl import commands, decode
 from flywizard.flyctl.verdict import Verdict, reading
 from flywizard.plan import Command, StepError
 from flywizard.ports import Context, Ended, LookError, OnOutput
+from flywizard.text import duration
 from flywizard.vault import Secret
 
+LOOK_AGAIN = (1.0, 3.0)
+"""Seconds before a look is repeated."""
+PASSING = frozenset({"API-LOST", "API-LIMIT", "API-TROUBLE", "FLYCTL-HANGS"})
+"""Failures after which the same look may well succeed."""
 STOPPED = Problem("STOPPED", "It was stopped", "You asked for it, or flywizard was told to end.")
 
 
@@ -46,6 +51,8 @@ def diagnose(
     ended: Ended, verdict: Verdict, command: Command, stage: str, facts: Mapping[str, str] | None = None
 ) -> Problem:
     """Name the failure of a command."""
+    if ended.timed_out:
+        return hangs(command)
     text = "\n".join(filter(None, (ended.stdout[-20000:], ended.stderr[-20000:], verdict.text)))
     if command.private:
         text = verdict.text
@@ -54,16 +61,49 @@ def diagnose(
     )
 
 
+def hangs(command: Command) -> Problem:
+    """Name a command that was stopped because it did not end."""
+    return Problem(
+        "FLYCTL-HANGS",
+        f"`{command.shown()}` did not end within {duration(command.timeout)}",
+        "Fly's API or the network is slow, or flyctl hangs.",
+        (
+            Remedy("retry", "Look again, and go on from what is there"),
+            Remedy("quit", "Stop here and resume later", "flywizard resume"),
+        ),
+    )
+
+
 async def look(ctx: Context, command: Command, stage: str, facts: Mapping[str, str] | None = None) -> str:
     """Run a command that only looks; return its standard output, which may hold secrets.
+
+    It changes nothing, so it is run again after a failure of the passing kind; flyctl by itself gives up at
+    the first 429, 500 or lost answer.
 
     Raises:
         StepError: it failed or did not answer in time.
     """
-    ended, verdict = await run(ctx, command, stage, quiet=True, facts=facts)
-    if verdict.kind != "done":
-        raise StepError(diagnose(ended, verdict, command, stage, facts))
-    return ended.stdout
+    for wait in (*LOOK_AGAIN, None):
+        ended, verdict = await _looked(ctx, command)
+        if verdict.kind == "done":
+            return ended.stdout
+        problem = diagnose(ended, verdict, command, stage, facts)
+        if problem.id not in PASSING or wait is None:
+            raise StepError(problem)
+        ctx.report.waiting(f"{problem.what}; looking again")
+        await ctx.ports.clock.sleep(wait)
+    raise AssertionError("the last look returns or raises")
+
+
+async def _looked(ctx: Context, command: Command) -> tuple[Ended, Verdict]:
+    try:
+        ended = await ctx.run(command, quiet=True)
+    except FileNotFoundError:
+        raise StepError(problems.problem("FLYCTL-MISSING")) from None
+    verdict = reading(ended, changes=False)
+    if verdict.kind == "cancelled" or (ended.signalled and verdict.kind != "done"):
+        raise StepError(STOPPED)
+    return ended, verdict
 
 
 def look_problem(error: LookError, what: str) -> Problem:
