@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -102,24 +103,40 @@ def memory(place: Place) -> Iterator[Row]:
 
 def logs(place: Place, lines: int, rounds: int, folder: Path) -> Iterator[Row]:
     result = folder / "log.json"
-    worst: dict[str, float] = {"log": 0.0, "view": 0.0}
+    worst: dict[str, float] = {}
+    busy: dict[str, list[float]] = {"log": [], "view": []}
 
-    def flood(kind: str) -> float:
-        argv = [PYTHON, str(ROOT / "scripts" / "bench_log.py"), kind, str(lines), str(result)]
+    def flood(kind: str, count: int = lines, pace: int = 0) -> dict[str, float]:
+        argv = [PYTHON, str(ROOT / "scripts" / "bench_log.py"), kind, str(count), str(pace), str(result)]
         run_in_terminal(argv, place.env, (120, 40))
-        found = json.loads(result.read_text())
-        worst[kind] = max(worst[kind], found["worst"])
-        return float(found["seconds"])
+        found: dict[str, float] = json.loads(result.read_text())
+        return found
 
-    found = in_turn(rounds, {"log": lambda: flood("log"), "view": lambda: flood("view")})
-    times = found["log"] / found["view"]
+    def whole(kind: str) -> float:
+        found = flood(kind)
+        worst[kind] = max(worst.get(kind, 0.0), found["worst"])
+        busy[kind].append(found["busy"])
+        return found["seconds"]
+
+    found = in_turn(rounds, {"log": lambda: whole("log"), "view": lambda: whole("view")})
+    own = {kind: statistics.median(values[1:]) for kind, values in busy.items()}
+    times = own["log"] / own["view"]
     yield Row(
-        "log intake", f"{times:.2f} ×", "≥ 4 ×", times >= 4,
-        f"{lines / found['view']:,.0f} lines/s; Textual's Log at 30 Hz {lines / found['log']:,.0f}",
+        "log intake, the widget's own work", f"{times:.1f} ×", "≥ 4 ×", times >= 4,
+        f"{lines:,} lines: {own['view'] * 1000:.0f} ms; Textual's Log {own['log'] * 1000:.0f} ms",
     )  # fmt: skip
     yield Row(
-        "log intake, worst stall", f"{worst['view'] * 1000:.0f} ms", "≤ 100 ms", worst["view"] <= 0.1,
+        "log intake, event to screen", f"{lines / found['view']:,.0f} lines/s", "> 100,000", lines / found["view"] > 100_000,
+        f"Textual's Log {lines / found['log']:,.0f} lines/s",
+    )  # fmt: skip
+    yield Row(
+        "log flood, worst stall", f"{worst['view'] * 1000:.0f} ms", "≤ 100 ms", worst["view"] <= 0.1,
         f"Textual's Log {worst['log'] * 1000:.0f} ms",
+    )  # fmt: skip
+    steady = flood("view", 30_000, 10_000)
+    yield Row(
+        "10,000 lines/s, worst stall", f"{steady['worst'] * 1000:.0f} ms", "≤ 100 ms", steady["worst"] <= 0.1,
+        f"{steady['busy'] / steady['seconds'] * 100:.0f} % of the loop's time is the log's own work",
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""One flood of log lines into one widget: ``python scripts/bench_log.py log|view LINES RESULT``; run in a pty.
+"""One flood of log lines into one widget: ``python scripts/bench_log.py log|view LINES PACE RESULT``; run in a pty.
 
-The lines are offered at once; the widget takes them at 30 frames a second until the last one is drawn.
+PACE is lines a second, 0: as many as go. The widget takes them at 30 frames a second until the last one is drawn.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flywizard.tui.logbook import LogBook
 from flywizard.tui.widgets.log_view import LogView
 
 RATE = 30
-PIECE = 1000
+PIECE = 200
 TEXT = "2026-01-01T00:00:00Z app[33b47c7350ad0a] iad [info] GET /tickets/{:07d} 200 in 12 ms".ljust(100)
 
 
@@ -28,18 +28,19 @@ class Flood(App[None]):
 
     CSS_PATH = str(Path(__file__).resolve().parents[1] / "src/flywizard/tui/flywizard.tcss")
 
-    def __init__(self, kind: str, count: int) -> None:
+    def __init__(self, kind: str, count: int, pace: int) -> None:
         super().__init__()
         from flywizard.tui.look import themes
 
         for own in themes():
             self.register_theme(own)
         self.theme = "flywizard"
-        self.kind, self.count = kind, count
+        self.kind, self.count, self.pace = kind, count, pace
         self.book = LogBook()
         self.pending: list[str] = []
         self.worst = 0.0
         self.seconds = 0.0
+        self.busy = 0.0
         self.offered = False
         self.drawn = asyncio.Event()
 
@@ -68,11 +69,12 @@ class Flood(App[None]):
         start = time.perf_counter()
         for _ in range(self.count // PIECE):
             if self.kind == "log":
-                self.pending += texts
+                for event in events:
+                    self.pending.append(event.text)
             else:
                 for event in events:
                     self.book.add(event, "12:00:00")
-            await asyncio.sleep(0)
+            await asyncio.sleep(PIECE / self.pace if self.pace else 0)
         self.offered = True
         await self.drawn.wait()
         self.seconds = time.perf_counter() - start
@@ -80,20 +82,22 @@ class Flood(App[None]):
 
     def frame(self) -> None:
         """Do one frame's work."""
+        start = time.perf_counter()
         if self.kind == "log":
             batch, self.pending = self.pending, []
             if batch:
                 self.query_one(Log).write_lines(batch)
         else:
             self.query_one(LogView).feed()
+        self.busy += time.perf_counter() - start
         if self.offered and not self.pending and not self.book.waiting:
             self.call_after_refresh(self.drawn.set)
 
 
-def main(kind: str, count: str, result: str) -> None:
-    app = Flood(kind, int(count))
+def main(kind: str, count: str, pace: str, result: str) -> None:
+    app = Flood(kind, int(count), int(pace))
     app.run()
-    Path(result).write_text(json.dumps({"seconds": app.seconds, "worst": app.worst}))
+    Path(result).write_text(json.dumps({"seconds": app.seconds, "worst": app.worst, "busy": app.busy}))
 
 
 if __name__ == "__main__":
