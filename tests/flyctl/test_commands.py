@@ -87,6 +87,7 @@ TABLE: list[tuple[Command, str]] = [
     ),
     (c.machine_exec("a", "m1", "true", changes=False), "machine exec m1 true -a a --timeout 60 --json"),
     (c.machine_restart("a", "m1"), "machine restart m1 -a a"),
+    (c.machine_start("a", "m1"), "machine start m1 -a a"),
     (c.machine_destroy("a", "m1"), "machine destroy m1 -a a --force"),
     (c.machine_leases_view("a", "m1"), "machine leases view m1 -a a --json"),
     (c.machine_leases_clear("a", "m1"), "machine leases clear m1 -a a"),

@@ -338,6 +338,11 @@ def machine_restart(app: str, machine: str) -> Command:
     return _change("machine", "restart", machine, "-a", app)
 
 
+def machine_start(app: str, machine: str) -> Command:
+    """Start one stopped machine; it is not waited for."""
+    return _change("machine", "start", machine, "-a", app)
+
+
 def machine_destroy(app: str, machine: str) -> Command:
     """Destroy one machine, running or not."""
     return _change("machine", "destroy", machine, "-a", app, "--force")

@@ -148,13 +148,23 @@ def release(target: Target, app: AppTarget, costs: tuple[Cost, ...], *, needs: t
         return right(found)
 
     async def _standing(ctx: Context) -> Sequence[Machine]:
-        """Return the machines once they are as wished: "update succeeded" is not "it works"."""
+        """Return the machines once they are as wished: "update succeeded" is not "it works".
+
+        A machine that had stopped, because it crashed or was idle, is updated by flyctl without being started.
+        """
         began = ctx.ports.clock.monotonic()
+        woken: set[str] = set()
         while True:
             found = await machines(ctx)
             wrong = wrong_with(app, image, found)
             if not wrong:
                 return found
+            for machine in found:
+                if machine.state == "stopped" and _must_run(app, machine) and machine.id not in woken:
+                    woken.add(machine.id)
+                    await run(
+                        ctx, commands.machine_start(app.name, machine.id), "deploy", facts={"app": app.name}
+                    )
             if ctx.ports.clock.monotonic() - began > SETTLE:
                 problem = problems.problem("RELEASE-NOT-STANDING", app=app.name, wrong=wrong)
                 raise StepError(replace(problem, log=_outputs(found)))
@@ -231,6 +241,11 @@ async def _clear_the_way(ctx: Context, app: AppTarget, before: Sequence[Machine]
             )
         ctx.report.waiting(f"{who} is releasing {app.name} since {newest.created_at}")
         await ctx.ports.clock.sleep(5.0)
+
+
+def _must_run(app: AppTarget, machine: Machine) -> bool:
+    """Tell whether a machine of ours may not rest."""
+    return not machine.standby and any(g.name == machine.group and not g.stops_when_idle for g in app.groups)
 
 
 async def _clear_lease(ctx: Context, app: AppTarget, machine: Machine) -> None:
