@@ -60,7 +60,7 @@ def cluster(
     async def ready(ctx: Context, found: decode.Cluster) -> Probe:
         status = await credentials(ctx, found.id)
         if status.cluster.status in ("error", "failed"):
-            raise StepError(problems.problem("PG-11", cluster=found.id))
+            raise StepError(problems.problem("PG-FAILED", cluster=found.id))
         if status.cluster.status != "ready" or not status.credentials.ready:
             return Probe("different", status.cluster.status, {"id": found.id})
         ctx.secrets["database/pooled"] = status.credentials.pooled_url
