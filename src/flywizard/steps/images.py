@@ -11,10 +11,10 @@ from flywizard.flyctl.build_output import BuildReader
 from flywizard.flyctl.verdict import reading
 from flywizard.plan import Probe, Step, StepError
 from flywizard.ports import Context, LookError
-from flywizard.steps.common import STOPPED, diagnose, look_problem
+from flywizard.steps.common import PASSING, STOPPED, diagnose, look_problem
 from flywizard.steps.target import AppTarget
 
-TRANSIENT = frozenset({"BUILD-1", "BUILD-4", "BUILDER-GONE", "REGISTRY-TROUBLE"})
+TRANSIENT = frozenset({"BUILD-1", "BUILD-4", "BUILDER-GONE", "REGISTRY-TROUBLE", *PASSING})
 """Problems of a build after which the same build is worth one more try: its steps are cached."""
 
 
