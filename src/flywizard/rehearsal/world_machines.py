@@ -99,6 +99,8 @@ def update(world: World, machine: Machine, body: JSON, now: float, speed: float,
     machine.version = machine.instance_id
     machine.phases = [[now, before], [now, "replacing"]]
     machine.events = [e for e in machine.events if e["at"] <= now]
+    if _restarting(machine):
+        machine.events.append(_exit(machine, now, 0, requested=True, restarting=False, count=0))
     if body.get("skip_launch"):
         machine.phases.append([now, "stopped"])
         machine.events.append(_event(machine, "update", "replacing", "user", now, now))
@@ -363,6 +365,12 @@ def _event(machine: Machine, kind: str, status: str, source: str, at: float, sho
         "timestamp": int(shown * 1000),
         "request": {},
     }
+
+
+def _restarting(machine: Machine) -> bool:
+    """Tell whether the last thing it did was to crash: a new configuration ends the row of restarts."""
+    newest = next((e for e in reversed(machine.events) if e["type"] == "exit"), None)
+    return newest is not None and bool(newest["request"]["exit_event"]["restarting"])
 
 
 def _exit(machine: Machine, at: float, code: int, *, requested: bool, restarting: bool, count: int) -> JSON:
