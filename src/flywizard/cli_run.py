@@ -349,7 +349,11 @@ async def _plan(session: Session, front: PlainFront, options: argparse.Namespace
         except OSError as error:
             front.say([f"✗ can't write `{options.out}`: {error.strerror or error}"])
             return 1
-    if session.blocking() is not None:
+    blocking = session.blocking()
+    if blocking is not None:
+        from flywizard.plain import problem_lines
+
+        front.say(problem_lines(blocking))
         return EXIT_PREFLIGHT
     if view.blocked:
         front.say(["", f"✗ {view.blocked}"])

@@ -173,7 +173,7 @@ def check_lines(check: Check) -> list[str]:
     if check.state in ("failed", "warn"):
         if check.problem is not None:
             lines += [f"  {line}" for line in problem_lines(check.problem)[2:]]
-        elif check.fix:
+        if check.fix and (check.problem is None or check.action):
             lines.append(f"      hint: {check.fix}")
     return lines
 
@@ -319,7 +319,7 @@ class PlainFront:
             self.say(review_lines(view))
             if view.blocked:
                 self.say(["", f"✗ {view.blocked}"])
-                return 6
+                return 1
             if view.changes and not await self._consent(view):
                 return 3 if self._ask is None else 130
         loop = asyncio.get_running_loop()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flywizard import cost, problems, proofs, providers
+from flywizard.answers import BY_ID
 from flywizard.events import Problem
 from flywizard.flyctl import commands, decode
 from flywizard.flyctl.verdict import reading
@@ -52,7 +53,13 @@ async def _signin(state: State, doors: Doors, tell: OnCheck) -> None:
         problem = state.account_problem
         tell(
             Check(
-                "who", "signed in", "failed", problem.what, fix=problem.why, action="login", problem=problem
+                "who",
+                "signed in",
+                "failed",
+                problem.what,
+                fix="`fly auth login`, or a token in `FLY_API_TOKEN`",
+                action="login",
+                problem=problem,
             )
         )
         return
@@ -137,7 +144,7 @@ async def _app_name(state: State, field: str, doors: Doors, tell: OnCheck) -> No
         tell(
             replace(
                 check, state="failed", text="the name is taken by somebody else",
-                fix=f"another name, such as `{other}`", action=f"rename:{field}:{other}", problem=problem,
+                fix=f"another name, such as `{BY_ID[field].flag} {other}`", action=f"rename:{field}:{other}", problem=problem,
             )
         )  # fmt: skip
     else:
@@ -148,7 +155,7 @@ async def _app_name(state: State, field: str, doors: Doors, tell: OnCheck) -> No
                     check,
                     state="failed",
                     text=f"it belongs to your organisation `{owner}`",
-                    fix="another name",
+                    fix=f"another name, by `{BY_ID[field].flag} NAME`",
                 )
             )
         else:

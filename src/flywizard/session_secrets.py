@@ -146,6 +146,8 @@ class Keeping:
                     wanted[state.vault_name(field_id)] = value
         else:
             wanted = self._of_items()
+        if not vault.lasting:
+            state.in_memory |= set(state.unkept()) & set(wanted)
         await asyncio.to_thread(_put, vault, wanted)
         state.vault_names = frozenset(await asyncio.to_thread(vault.names))
 

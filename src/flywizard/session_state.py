@@ -70,6 +70,8 @@ class State:
     skip: set[str] = field(default_factory=set)
     foreign: Pair | None = None
     """For whom the state folder of this name was made, when that is somebody else: the user decides."""
+    in_memory: set[str] = field(default_factory=set)
+    """Names whose values this run holds and no keyring does."""
     given: frozenset[str] = frozenset()
     """Names whose value the command line named (``--secret``): it comes the same way next time."""
 
@@ -107,7 +109,7 @@ class State:
             return []
         typed = {self.vault_name(n) for n in self.typed if n not in self.given}
         made = {i.name for i in self.items() if i.secret and i.origin in ("env-file", "generated")}
-        return sorted((typed - self.given) | made)
+        return sorted((typed - self.given) | made | self.in_memory)
 
     def web_url(self) -> str:
         """Return the frontend's public address, known before anything runs."""
@@ -179,7 +181,11 @@ class State:
             return "flag" if name in self.given and field_id not in self.typed else "you"
         if name in self.environment_names:
             return "environment"
-        return "keyring" if name in self.vault_names else ""
+        return self.kept_word() if name in self.vault_names else ""
+
+    def kept_word(self) -> str:
+        """Return where values are kept, as a source."""
+        return "keyring" if self.vault is None or self.vault.lasting else "memory"
 
     def remember(self, page: Page, check: Check) -> None:
         """Keep a check's newest state."""

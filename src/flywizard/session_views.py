@@ -407,7 +407,7 @@ def _secrets(state: State, checks: tuple[Check, ...]) -> PageView:
             fields.append(_keep_field(state, question))
         elif state.from_files:
             fields.append(field_of(state, question))
-    fields += [_item_field(item) for item in items]
+    fields += [_item_field(item, state.kept_word()) for item in items]
     derived = [i for i in items if i.origin == "derived"]
     missing = [i for i in items if i.origin == "missing"]
     notes = [Note("warn", text) for text in state.file_notes[:6]]
@@ -438,11 +438,11 @@ def _keep_field(state: State, question: Question) -> Field:
     return replace(found, help=help_text, error=error)
 
 
-def _item_field(item: Item) -> Field:
+def _item_field(item: Item, kept: str) -> Field:
     secret = item.secret or item.value is None
     known = item.origin != "missing"
     value = (MASK if secret else item.value or "") if known else ""
-    source = ORIGINS[item.origin]
+    source = kept if item.origin == "keyring" else ORIGINS[item.origin]
     if item.origin == "env-file":
         source = item.place
     elif item.origin == "derived":
