@@ -154,22 +154,18 @@ async def wizard(
     home: Path, source: Path, size: tuple[int, int], only: frozenset[str], fault: str = ""
 ) -> AsyncIterator[Lead]:
     """Begin a rehearsal and show its wizard without a terminal."""
-    from flywizard.adapters.backstage import RealBackstage
-    from flywizard.rehearsal.kafka import RehearsalKafka
-    from flywizard.rehearsal.launch import begin
-    from flywizard.session import Session
+    from flywizard import cli_run
+    from flywizard.cli_options import parser
     from flywizard.tui.app import FlywizardApp
 
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("FLY_", "FLYWIZARD_"))}
-    rehearsal = await asyncio.to_thread(begin, source, environ, faults=[fault] if fault else [], reset=True)
+    words = [str(source), "--reset", *(["--fault", fault] if fault else [])]
+    options = parser("rehearse").parse_args(words)
+    rehearsal, back = await asyncio.to_thread(cli_run._rehearse, options, environ, source)
     try:
-        back = RealBackstage(
-            rehearsal.root, rehearsal.environ, project_root=rehearsal.project_root, rehearsal=True,
-            speed=rehearsal.speed, stand_ins=rehearsal.stand_ins, edge=rehearsal.edge,
-            kafka=RehearsalKafka(rehearsal.broker_port), vault=rehearsal.vault,
-        )  # fmt: skip
-        session = Session(back, command="flywizard rehearse")
-        ports = {str(rehearsal.broker_port): "9092", str(rehearsal.server["port"]): "4280"}
+        session = cli_run._session("rehearse", options, environ, back)
+        edge = str(rehearsal.server["edge_url"]).rpartition(":")[2]
+        ports = {str(rehearsal.broker_port): "9092", str(rehearsal.server["port"]): "4280", edge: "4281"}
         hide = [(rf"127\.0\.0\.1:{port}\b", f"127.0.0.1:{shown}") for port, shown in ports.items()]
         hide += [(re.escape(str(home)), "~"), (r"[\d.]+(&#160;| )(GB|MB)(&#160;| )free", "84.5\\1\\2\\3free")]
         app = FlywizardApp(session, None, wall=lambda: "14:02:11")
