@@ -324,7 +324,7 @@ class Engine:
 
     async def _look_again(self, step: Step, error: StepError) -> Probe:
         """After a failure the thing may stand all the same (a lost answer, a late health check)."""
-        if error.problem.id == "STOPPED" or step.reads:
+        if error.problem.id == "STOPPED" or error.sure or step.reads:
             raise error
         try:
             probe = await step.probe(self._context(step))

@@ -133,7 +133,8 @@ def release(target: Target, app: AppTarget, costs: tuple[Cost, ...], *, needs: t
                 raise StepError(
                     problems.problem(
                         "DEPLOY-1", app=app.name, wanted=", ".join(deaf.wanted), found=found_at or "nothing"
-                    )
+                    ),
+                    sure=True,
                 )
             found = await _standing(ctx)
             await follower.poll()
@@ -143,7 +144,8 @@ def release(target: Target, app: AppTarget, costs: tuple[Cost, ...], *, needs: t
                 problems.problem(
                     "MACHINE-SPARE", app=app.name, ids=", ".join(spare),
                     command=f"fly machine destroy {spare[0]} -a {app.name} --force",
-                )
+                ),
+                sure=True,
             )  # fmt: skip
         return right(found)
 
