@@ -133,7 +133,7 @@ def test_what_changes_runs_in_a_keeper() -> None:
         "auth logout", "apps create", "apps destroy", "secrets import", "secrets set", "secrets unset",
         "secrets deploy", "mpg create", "mpg attach", "mpg databases", "mpg users", "mpg destroy",
         "postgres create", "deploy backend", "deploy .", "deploy -a", "machine exec", "machine restart",
-        "machine destroy", "machine leases", "scale count", "ips allocate-v6", "ips allocate-v4", "certs add",
+        "machine start", "machine destroy", "machine leases", "scale count", "ips allocate-v6", "ips allocate-v4", "certs add",
         "volumes create", "volumes destroy", "tokens create",
     }  # fmt: skip
 
