@@ -22,7 +22,7 @@ from flywizard.adapters.files import RepositoryFiles
 from flywizard.adapters.fly_http import FlyHttp
 from flywizard.adapters.web import PublicWeb
 from flywizard.backstage import GitState
-from flywizard.events import Event, Outcome, Problem, Remedy
+from flywizard.events import Event, Outcome, Problem, Remedy, StepFailed
 from flywizard.fronts import Check, OnCheck
 from flywizard.journal import FILE, Journal, JournalState, read_state
 from flywizard.plain import PlainFront
@@ -208,8 +208,8 @@ class MemoryDatabase:
         return len(list(sql_script.split_statements(sql)))
 
 
-def _problem(id: str, what: str) -> Problem:
-    return Problem(id, what, "", (Remedy("retry", "Try again"),))
+def _problem(name: str, what: str) -> Problem:
+    return Problem(name, what, "", (Remedy("retry", "Try again"),))
 
 
 class MemoryTunnel:
@@ -242,8 +242,8 @@ class WillingKafka:
         group: str | None = None,
         timeout: float = 8.0,
     ) -> AsyncIterator[Stage]:
-        for id, title in (("parse", "address"), ("tcp", "port"), ("sasl", "sign in"), ("topic", "topic")):
-            yield Stage(id, title, "ok")
+        for stage, title in (("parse", "address"), ("tcp", "port"), ("sasl", "sign in"), ("topic", "topic")):
+            yield Stage(stage, title, "ok")
 
 
 class InProcessBackstage(RealBackstage):
@@ -315,6 +315,11 @@ class Run:
         """The problem it stopped at."""
         return self.session.state.problem
 
+    @property
+    def failed(self) -> dict[str, Problem]:
+        """The problem of each step that failed."""
+        return {e.step: e.problem for e in self.events if isinstance(e, StepFailed)}
+
 
 async def deploy(
     platform: Platform,
@@ -322,9 +327,9 @@ async def deploy(
     *,
     resume: bool = False,
     secrets: Mapping[str, Secret] | None = None,
-    work: Callable[[Session], Any] | None = None,
+    before_run: Callable[[], None] = lambda: None,
 ) -> Run:
-    """Start a wizard, answer, review, run; a kill ends it wherever it is."""
+    """Start a wizard, answer, review, run; a kill ends it wherever it is. ``before_run`` is called after the Review."""
     life = platform.life = Life()
     run = Run(Session(InProcessBackstage(platform, life), flags=flags, secrets=secrets))
 
@@ -336,6 +341,7 @@ async def deploy(
             run.changes, run.blocked = view.changes, view.blocked
             if view.blocked:
                 return
+        before_run()
         run.outcome = await session.run(run.events.append, resume=resume)
 
     life.task = asyncio.create_task(drive(), name="wizard")
