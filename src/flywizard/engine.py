@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -239,15 +240,13 @@ class Engine:
             task.cancel()
 
     async def _one(self, step: Step, control: Control) -> None:
-        lock = self._exclusive.setdefault(step.exclusive, asyncio.Lock()) if step.exclusive else None
-        async with self._slots:
-            if control.mode is not None or self._fatal is not None:
-                return
-            if lock is None:
+        # the lock first: a step that waits for its turn must not hold a slot
+        alone: AbstractAsyncContextManager[object] = nullcontext()
+        if step.exclusive:
+            alone = self._exclusive.setdefault(step.exclusive, asyncio.Lock())
+        async with alone, self._slots:
+            if control.mode is None and self._fatal is None:
                 await self._guarded(step, control)
-            else:
-                async with lock:
-                    await self._guarded(step, control)
 
     async def _guarded(self, step: Step, control: Control) -> None:
         started = self._ports.clock.monotonic()

@@ -47,7 +47,7 @@ def make_spec(
     services: dict[str, ServiceSpec] = {}
     for name, service in {**proposed.services, **base.services}.items():
         services[name] = _service(name, service, proposed.services.get(name), answers, items)
-    services = _placed(services, answers)
+    services = _apart(_placed(services, answers))
     return base.model_copy(
         update={
             "name": answers["project.name"],
@@ -105,16 +105,36 @@ def _service(
 
 
 def _left_open(service: ServiceSpec, proposed: ServiceSpec | None) -> dict[str, object]:
-    """Return what a flywizard.toml written by hand leaves to flywizard: where the fly.toml is, build arguments."""
+    """Return what a flywizard.toml written by hand leaves to flywizard: paths, the fly.toml, build arguments."""
     update: dict[str, object] = {}
+    same = proposed is not None and service.path in (None, proposed.path)
+    path = service.path
+    if path is None and proposed is not None:
+        path = update["path"] = proposed.path
+        if service.dockerfile is None and service.image is None:
+            update["dockerfile"] = proposed.dockerfile
     if service.config is None:
-        same = proposed is not None and proposed.path == service.path
-        update["config"] = (proposed.config if proposed is not None and same else None) or posixpath.normpath(
-            posixpath.join(service.path or ".", "fly.toml")
-        )
+        found = proposed.config if proposed is not None and same else None
+        update["config"] = found or posixpath.normpath(posixpath.join(path or ".", "fly.toml"))
     if proposed is not None and service.image is None:
         update["build_args"] = {**proposed.build_args, **service.build_args}
+    for name in ("port", "health", "deep_health", "command", "group"):
+        if getattr(service, name) is None and proposed is not None and getattr(proposed, name) is not None:
+            update[name] = getattr(proposed, name)
     return update
+
+
+def _apart(services: dict[str, ServiceSpec]) -> dict[str, ServiceSpec]:
+    """Give each app a fly.toml of its own: two apps in one file would deploy each other's groups."""
+    taken: dict[str, str] = {}
+    out = dict(services)
+    for name, service in services.items():
+        config = service.config or "fly.toml"
+        if taken.setdefault(config, service.app) != service.app:
+            config = posixpath.join(posixpath.dirname(config), f"fly.{name}.toml")
+            taken[config] = service.app
+            out[name] = service.model_copy(update={"config": config})
+    return out
 
 
 def _placed(services: dict[str, ServiceSpec], answers: Mapping[str, str]) -> dict[str, ServiceSpec]:

@@ -40,6 +40,8 @@ class Item:
     """file:line where the code reads it."""
     value: str | None = None
     """Of a variable that is not secret."""
+    may_generate: bool = False
+    """Its value is one that flywizard makes where nobody gives another."""
     place: str = ""
     """Of ``env-file``: file and line; of ``derived``: from what."""
     purpose: str = ""
@@ -50,6 +52,8 @@ class Item:
         match self.origin:
             case "derived" | "generated" | "env-file":
                 return self.origin
+            case "keyring" | "fly" | "stand-in" if self.may_generate:
+                return "generated"
             case _:
                 return "asked"
 
@@ -104,7 +108,10 @@ def _settle(env: EnvName, answers: Mapping[str, str], known: Known, web_url: str
     why = f"{env.evidence[0].file}:{env.evidence[0].line}" if env.evidence else ""
 
     def item(origin: Origin, value: str | None = None, place: str = "") -> Item:
-        return Item(env.name, env.services, env.secret, env.required, origin, why, value, place, env.purpose)
+        return Item(
+            env.name, env.services, env.secret, env.required, origin, why, value,
+            env.name in known.generated, place, env.purpose,
+        )  # fmt: skip
 
     derived = _derived(env, answers, web_url)
     if derived is not None:

@@ -292,8 +292,8 @@ class Running:
         changes = changes_of(self.plan, probes)
 
         def emit(event: Event) -> None:
-            if isinstance(event, StepOutput) and event.text.startswith("{"):
-                return  # raw progress of a build: it is told as progress
+            if isinstance(event, StepOutput) and not event.text.strip():
+                return
             self.log.take(event)
             sink(event)
 
@@ -335,15 +335,7 @@ def summary_of(
     result = running.result
     assert result is not None  # noqa: S101 - only asked after a run
     nothing = result.outcome == "nothing-to-do"
-    created = []
-    for step in running.plan.steps:
-        if (
-            step.id in result.seconds
-            and not step.reads
-            and step.resource in ("app", "Managed Postgres", "extension", "schema", "machines")
-        ):
-            extra = result.facts.get(f"{step.id}/id")
-            created.append(f"{step.resource} {step.name}" + (f", id {extra}" if extra else ""))
+    created = created_of(running.plan, running.journal.state(), result.facts) if not nothing else []
     times = [(running.plan[s].title, duration(t)) for s, t in result.seconds.items()]
     place = state.vault.place if state.vault is not None else "nowhere"
     title = (
@@ -362,6 +354,24 @@ def summary_of(
         hints,
         equivalent,
     )
+
+
+MADE = ("app", "Managed Postgres", "extension", "schema", "machines")
+
+
+def created_of(plan: Plan, journal: JournalState, facts: Mapping[str, str]) -> list[str]:
+    """Return what runs of ours made, also those that were cut off; what was adopted is left out."""
+    out = []
+    for step in plan.steps:
+        record = journal.steps.get(step.id)
+        if record is None or not record.created or step.resource not in MADE:
+            continue
+        words = f"{step.resource} {step.name}"
+        if step.resource == "machines":
+            words = f"machines of {step.id.partition('.')[2]}: {step.name}"
+        found = facts.get(f"{step.id}/id")
+        out.append(words + (f", id {found}" if found else ""))
+    return out
 
 
 def digest_of(text: str) -> str:

@@ -190,7 +190,7 @@ def load(text: str, path: str = "flywizard.toml", environment: str | None = None
         except SpecError as error:
             faults += error.faults
     if faults:
-        raise SpecError(dict.fromkeys(faults))
+        raise SpecError(sorted(dict.fromkeys(faults), key=lambda f: f.line or 0))
     if environment is None:
         return spec
     if environment not in spec.environments:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from flywizard.ports import Context, LookError
+from flywizard.steps.target import AppTarget
 
 POLL = 2.0
 """Seconds between looks: far below Fly's limits, and flyctl needs them for itself during a deploy."""
@@ -14,10 +15,11 @@ SEEN = 2000
 
 
 class LogFollower:
-    """Polls one app's log and reports each line once, under the name of its process group."""
+    """Polls one app's log and reports each line once, under the name of its service."""
 
-    def __init__(self, ctx: Context, app: str) -> None:
-        self._ctx, self._app = ctx, app
+    def __init__(self, ctx: Context, app: AppTarget) -> None:
+        self._ctx, self._app = ctx, app.name
+        self._services = {g.name: g.service for g in app.groups}
         self._token = ""
         self._seen: dict[str, None] = {}
         self._groups: dict[str, str] = {}
@@ -39,7 +41,7 @@ class LogFollower:
                 continue
             self._seen[line.id] = None
             group = self._groups.setdefault(line.instance, "")
-            self._ctx.report.output("log", line.text, group or self._app)
+            self._ctx.report.output("log", line.text, self._services.get(group, group) or self._app)
             self.lines.append(line.text)
         del self.lines[:-40]
         for old in list(self._seen)[: max(0, len(self._seen) - SEEN)]:
@@ -53,10 +55,10 @@ class LogFollower:
 
 
 @asynccontextmanager
-async def following(ctx: Context, app: str) -> AsyncIterator[LogFollower]:
+async def following(ctx: Context, app: AppTarget) -> AsyncIterator[LogFollower]:
     """Follow an app's log for as long as the block runs."""
     follower = LogFollower(ctx, app)
-    task = asyncio.create_task(follower.follow(), name=f"logs of {app}")
+    task = asyncio.create_task(follower.follow(), name=f"logs of {app.name}")
     try:
         yield follower
     finally:

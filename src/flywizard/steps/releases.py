@@ -116,7 +116,7 @@ def release(target: Target, app: AppTarget, costs: tuple[Cost, ...], *, needs: t
                 ctx.report.progress(progress.text, progress.done, progress.total)
             ctx.report.output(stream, line)
 
-        async with following(ctx, app.name) as follower:
+        async with following(ctx, app) as follower:
             try:
                 ended = await ctx.run(command, on_output=on_output)
             except FileNotFoundError:
