@@ -48,6 +48,8 @@ class Backstage(Protocol):
     rehearsal: bool
     speed: float
     stand_ins: StandIns | None
+    resume_command: str
+    """What goes on with a stopped run."""
     project_root: Path
     """The user's own repository: what the state folder records (a rehearsal works on a copy)."""
 

@@ -233,9 +233,16 @@ def _rehearse(options: argparse.Namespace, environ: Mapping[str, str], root: Pat
     back = RealBackstage(
         rehearsal.root, rehearsal.environ, project_root=rehearsal.project_root, rehearsal=True,
         speed=rehearsal.speed, stand_ins=rehearsal.stand_ins, edge=rehearsal.edge, public=rehearsal.public,
+        resume_command=_again(options),
         kafka=RehearsalKafka(rehearsal.broker_port), vault=rehearsal.vault,
     )  # fmt: skip
     return rehearsal, back
+
+
+def _again(options: argparse.Namespace) -> str:
+    """Return the command that goes on with this rehearsal: a rehearsal never resumes on the real Fly.io."""
+    given = [str(w) for w in ("-C", options.directory) if options.directory] + [options.path or ""]
+    return " ".join(["flywizard rehearse", *filter(None, given)])
 
 
 def _note_written(rehearsal: Rehearsal, session: Session) -> None:

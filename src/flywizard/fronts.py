@@ -167,6 +167,8 @@ class Header:
     """e.g. ``$59.12``; empty while unknown."""
     secrets_place: str = ""
     secrets_ok: bool | None = None
+    resume: str = "flywizard resume"
+    """The command that goes on with a stopped run."""
 
 
 @dataclass(frozen=True, slots=True)

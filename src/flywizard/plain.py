@@ -346,9 +346,9 @@ class PlainFront:
             return 0
         self.say(["", f"the full log is in `{self._wizard.log_path()}`"])
         if outcome == "interrupted":
-            self.say(["hint: `flywizard resume` goes on where it stopped"])
+            self.say([f"hint: `{self._wizard.header().resume}` goes on where it stopped"])
             return 128 + (self._signal or signal.SIGINT)
-        self.say(["hint: mend it, then `flywizard resume` goes on where it stopped"])
+        self.say([f"hint: mend it, then `{self._wizard.header().resume}` goes on where it stopped"])
         return 1
 
     async def _consent(self, view: ReviewView) -> bool:

@@ -81,6 +81,7 @@ class Session:
         self._back = back
         self.command = command
         self.state = State(back.project_root.name, rehearsal=back.rehearsal)
+        self.state.resume_command = back.resume_command
         state = self.state
         state.draft.put("flag", {k: Answer(v, "flag") for k, v in (flags or {}).items()})
         state.draft.put("environment", from_environment(back.environ))
@@ -274,6 +275,7 @@ class Session:
             case "broker" | "database":
                 await self.vault()
                 self.keeping.fill_stand_ins()
+                await self._ask_what_fly_holds()
             case "secrets":
                 await self.vault()
                 self.keeping.fill_stand_ins()

@@ -136,7 +136,7 @@ async def remedy(session: Session, action: str, value: str | Secret | None) -> A
         case "skip":
             return await _skip(session)
         case "quit":
-            return ActionResult(True, "`flywizard resume` goes on where it stopped", "done")
+            return ActionResult(True, f"`{session.state.resume_command}` goes on where it stopped", "done")
         case "copy" | "docs":
             return ActionResult(True)
         case _:

@@ -29,6 +29,7 @@ from flywizard.session_run import (
     summary_of,
     with_total,
 )
+from flywizard.session_state import SECRET_FIELDS
 from flywizard.state_folder import StateError, write_private
 from flywizard.steps.catalogue import build_plan
 
@@ -193,10 +194,22 @@ class Applying:
 
     def _equivalent(self) -> str:
         answers = {k: (a.value, a.source) for k, a in self.session.state.draft.chosen().items()}
-        names = [i.name for i in self.session.state.items() if i.origin == "you" and i.secret]
+        state = self.session.state
+        names = [i.name for i in state.items() if i.origin == "you" and i.secret]
+        for field_id in SECRET_FIELDS:
+            shown = any(q.id == field_id for page in ("broker", "database") for q in state.questions(page))
+            if shown and state.secret_source(field_id) in {"you", "flag"}:
+                names.append(state.vault_name(field_id))
         return equivalent(answers, names, "rehearse" if self._back.rehearsal else "apply")
 
     def _hints(self) -> tuple[tuple[str, str], ...]:
+        if self._back.rehearsal:
+            again = self.session.state.resume_command
+            return (
+                ("once more", again),
+                ("begin anew", f"{again} --reset"),
+                ("on Fly.io itself", "flywizard"),
+            )
         apps = [a.name for a in self._resolved.target.apps] if self._resolved else []
         out = [("logs", f"fly logs -a {app}") for app in apps]
         out.append(("deploy again", "flywizard apply"))

@@ -15,7 +15,7 @@ from flywizard.flyctl.verdict import reading
 from flywizard.fronts import Check, CheckState, OnCheck, Page
 from flywizard.plan import StepError
 from flywizard.ports import KafkaSettings, LookError, Ports, Stage
-from flywizard.session_state import State
+from flywizard.session_state import FLY_HAS_IT, State
 
 Doors = Callable[[], Awaitable[Ports]]
 
@@ -171,7 +171,9 @@ async def _database(state: State, doors: Doors, tell: OnCheck) -> None:
     elif kind == "existing":
         url = state.secret("database.url")
         if url is None:
-            tell(Check("url", "database", "waiting", "needs its URL"))
+            held = state.secret_source("database.url") == FLY_HAS_IT
+            text = "only Fly has the URL: not tried from here" if held else "needs its URL"
+            tell(Check("url", "database", "skipped" if held else "waiting", text))
             return
         ports = await doors()
         wanted = [e.name for e in state.findings.database.extensions] if state.findings else []
@@ -256,6 +258,11 @@ async def _broker(state: State, doors: Doors, root: Path, tell: OnCheck) -> None
             )
         )  # fmt: skip
     settings = kafka_settings(state, root)
+    held = [f for f in ("broker.username", "broker.password") if state.secret_source(f) == FLY_HAS_IT]
+    if isinstance(settings, str) and held:
+        text = "only Fly has the sign-in: not proven from here"
+        tell(Check("parse", "broker", "skipped", text))
+        return
     if isinstance(settings, str):
         tell(Check("parse", "broker", "waiting", settings))
         return

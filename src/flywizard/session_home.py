@@ -24,7 +24,7 @@ def header(state: State, speed: float) -> Header:
     place = "" if vault is None else vault.place
     return Header(
         state.value("project.name"), state.value("signin.organization"), state.value("signin.region"),
-        state.rehearsal, speed, monthly, place, ok,
+        state.rehearsal, speed, monthly, place, ok, state.resume_command,
     )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ class Keeping:
     def take(self, field_id: str, value: Secret) -> None:
         """Take a value that was entered; it is masked from now on."""
         self._state.typed[field_id] = value
+        self._state.stood_in.discard(field_id)
         self._state.redactor.add(value.reveal())
 
     def mask(self) -> list[str]:
@@ -98,9 +99,10 @@ class Keeping:
         stand_ins, state = self._back.stand_ins, self._state
         if stand_ins is None:
             return
-        for field_id in ("broker.username", "broker.password"):
+        for field_id in SECRET_FIELDS:
             if field_id in stand_ins.secrets and state.secret(field_id) is None:
                 self.take(field_id, stand_ins.secrets[field_id])
+                state.stood_in.add(field_id)
         for item in state.items():
             if item.secret and item.origin in ("stand-in", "generated") and state.vault is not None:
                 state.redactor.add(stand_ins.secret(item.name).reveal())

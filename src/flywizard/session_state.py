@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flywizard.state_folder import Pair
 
 
+FLY_HAS_IT = "Fly has it"
 SECRET_FIELDS = ("broker.username", "broker.password", "database.url")
 """Questions whose answer is a secret; the vault keeps each under the name that the code reads."""
 
@@ -60,6 +61,9 @@ class State:
     environment_names: frozenset[str] = frozenset()
     redactor: Redactor = field(default_factory=Redactor)
     rehearsal: bool = False
+    resume_command: str = "flywizard resume"
+    stood_in: set[str] = field(default_factory=set)
+    """Secret questions that a rehearsal filled in."""
     plan: Plan | None = None
     probes: dict[str, Probe] = field(default_factory=dict)
     problem: Problem | None = None
@@ -177,11 +181,15 @@ class State:
     def secret_source(self, field_id: str) -> str:
         """Return where a secret answer comes from; empty: nowhere."""
         name = self.vault_name(field_id)
+        if field_id in self.stood_in:
+            return "stand-in, rehearsal only"
         if self.entered(field_id) is not None:
             return "flag" if name in self.given and field_id not in self.typed else "you"
         if name in self.environment_names:
             return "environment"
-        return self.kept_word() if name in self.vault_names else ""
+        if name in self.vault_names:
+            return self.kept_word()
+        return FLY_HAS_IT if any(name in held for held in self.fly_holds.values()) else ""
 
     def kept_word(self) -> str:
         """Return where values are kept, as a source."""

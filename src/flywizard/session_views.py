@@ -57,8 +57,7 @@ def field_of(state: State, question: Question, choices: tuple[Choice, ...] | Non
     )
     if question.kind == "secret":
         source = state.secret_source(question.id)
-        value = MASK if source or (state.rehearsal and question.id.startswith("broker.")) else ""
-        source = source or ("stand-in, rehearsal only" if value else "")
+        value = MASK if source else ""
         error = ""
     return Field(
         id=question.id,
@@ -142,7 +141,7 @@ def _signin(state: State, checks: tuple[Check, ...]) -> PageView:
         Action("paste-token", "t", "Paste a token", wants="secret"),
     )
     notes = []
-    if account.email:
+    if account.email and not checks:
         notes.append(Note("ok", f"signed in as {account.email}, by {account.how}"))
     if account.note:
         notes.append(Note("warn", account.note))

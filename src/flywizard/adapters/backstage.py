@@ -53,6 +53,7 @@ class RealBackstage:
         stand_ins: StandIns | None = None,
         edge: Edge | None = None,
         public: Callable[[str, str], str] | None = None,
+        resume_command: str = "flywizard resume",
         kafka: Kafka | None = None,
         vault: LayeredVault | None = None,
     ) -> None:
@@ -65,6 +66,7 @@ class RealBackstage:
         self.stand_ins = stand_ins
         self._edge = edge
         self._public = public
+        self.resume_command = resume_command
         self._kafka = kafka
         self._vault = vault
         self._opened: tuple[str, LayeredVault] | None = None

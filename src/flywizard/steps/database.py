@@ -24,6 +24,7 @@ POLL = 5.0
 ABSENT_AFTER = 120.0
 """Seconds after which a create without an answer is believed to have made nothing."""
 CLUSTER = "database"
+ONLY_FLY = "not looked at: only Fly has the database's URL"
 
 
 async def clusters_named(ctx: Context, organization: str, name: str) -> list[decode.Cluster]:
@@ -181,6 +182,8 @@ def extension(database: DatabaseTarget, name: str, why: str, *, needs: tuple[str
     async def probe(ctx: Context) -> Probe:
         if managed and not is_ready(ctx):
             return Probe("absent")
+        if not managed and ctx.ports.vault.get(database.url_key) is None:
+            return Probe("present", ONLY_FLY)
         version = await listed(ctx)
         return Probe("absent") if not version else Probe("present", f"{name} {version}", {"version": version})
 
@@ -263,6 +266,8 @@ def schema(database: DatabaseTarget, *, needs: tuple[str, ...]) -> Step:
             return Probe("present", f"applied before, {earlier.get('tables', '?')} tables", earlier)
         if managed and not is_ready(ctx):
             return Probe("absent")
+        if not managed and ctx.ports.vault.get(database.url_key) is None:
+            return Probe("present", ONLY_FLY)
         found = await with_url(ctx, apply=False)
         if found.state == "different":
             raise StepError(problems.problem("SCHEMA-PARTIAL", tables=found.text, files=", ".join(files)))

@@ -28,6 +28,10 @@ def say_goodbye(state: RunState, wizard: Wizard, code: int) -> None:
         sys.stdout.flush()
     elif state.started is not None and code != 0:
         lines = [f"stopped: {line(state.problem.what)}"] if state.problem else ["stopped before the end"]
-        lines += ["", "hint: go on with `flywizard resume`", f"hint: the full log is `{wizard.log_path()}`"]
+        lines += [
+            "",
+            f"hint: go on with `{wizard.header().resume}`",
+            f"hint: the full log is `{wizard.log_path()}`",
+        ]
         sys.stderr.write("\n".join(lines) + "\n")
         sys.stderr.flush()
