@@ -75,8 +75,8 @@ def differences(platform: Platform, undisturbed: Undisturbed, world: dict[str, A
     return found
 
 
-async def again(platform: Platform, *, resume: bool) -> list[str]:
-    """Start a new wizard after a kill; it must end well, and a third one must have nothing to do."""
+async def again(platform: Platform, *, resume: bool, third: bool = False) -> list[str]:
+    """Start a new wizard after a kill; it must end well, and a ``third`` one must have nothing to do."""
     platform.on_append = platform.on_request = lambda number, after: None
     last = platform.journal_state()
     resume = resume and last.resumable
@@ -86,10 +86,11 @@ async def again(platform: Platform, *, resume: bool) -> list[str]:
     if run.outcome not in wanted:
         wrong.append(f"{'resumed' if resume else 'started again'}: {run.outcome} {run.blocked} {run.problem}")
         return wrong
-    sent = len(platform.changing())
-    third = await deploy(platform)
-    if third.outcome != "nothing-to-do" or platform.changing()[sent:]:
-        wrong.append(f"third run: {third.outcome} {third.problem} {platform.changing()[sent:]}")
+    if third:
+        sent = len(platform.changing())
+        last_run = await deploy(platform)
+        if last_run.outcome != "nothing-to-do" or platform.changing()[sent:]:
+            wrong.append(f"third run: {last_run.outcome} {last_run.problem} {platform.changing()[sent:]}")
     # a file that was written before the kill is no step of the next plan
     doubtful = [s for s in read_state(platform.journal).in_doubt if not s.startswith("file.")]
     if doubtful:
@@ -112,7 +113,9 @@ def test_killed_at_every_record(new_platform: New, undisturbed: Undisturbed, how
     """
     wrong: list[str] = []
     for number, name in enumerate(undisturbed.records, 1):
-        platform, resume = new_platform(), number % 2 == (how == "after")
+        if how == "torn" and number % 2:
+            continue
+        platform, resume = new_platform(), number % 4 < 2
 
         def strike(at: int, after: bool, platform: Platform = platform, number: int = number) -> None:
             if at == number and after == (how != "before"):
@@ -126,7 +129,7 @@ def test_killed_at_every_record(new_platform: New, undisturbed: Undisturbed, how
         async def scene(platform: Platform = platform, resume: bool = resume) -> list[str]:
             run = await deploy(platform)
             assert run.outcome is None, "it was not killed"
-            found = await again(platform, resume=resume)
+            found = await again(platform, resume=resume, third=how == "after")
             return found or differences(platform, undisturbed, normalised(platform.world))
 
         wrong += [f"{how} record {number} ({name}): {text}" for text in play(platform, scene)]
