@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flywizard.project import detect_data, dotenv_names, nextjs
+from flywizard.project import detect_broker, detect_data, dotenv_names, nextjs
 from flywizard.project import survey as surveys
 from flywizard.project.candidates import Candidate, collect, roots_of
 from flywizard.project.compose import join
@@ -80,7 +80,7 @@ def findings_of(survey: Survey, answers: Mapping[str, str]) -> Findings:
     reached = {s.name: _files_of(survey, s) for s in services if s.language == "python"}
     env = detect_data.environment(survey, services, reached)
     database = detect_data.database(survey, services, reached, env, answers, questions)
-    broker = detect_data.broker(survey, reached, env)
+    broker = detect_broker.broker(survey, services, reached, env)
     complete = api is not None and web is not None and (database.needed or broker.needed)
     tree = survey.tree
     return Findings(

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from flywizard.project import nextjs, sql
 from flywizard.project.model import (
-    Broker,
     Database,
     EnvName,
     Evidence,
@@ -18,7 +17,7 @@ from flywizard.project.model import (
     Schema,
     Service,
 )
-from flywizard.project.python_source import CLIENTS, EnvRead, KafkaUse
+from flywizard.project.python_source import EnvRead
 from flywizard.project.survey import Survey, is_test
 
 _SECRET = re.compile(
@@ -339,54 +338,3 @@ def _sql_files(
     if len(named) == 1 and not answers.get("schema.files"):
         return named
     return [f for f in found if f.path == answers.get("schema.files")]
-
-
-def broker(survey: Survey, reached: Mapping[str, set[str]], env: tuple[EnvName, ...]) -> Broker:
-    """Return what the code wants of a Kafka broker."""
-    files = sorted(set().union(*reached.values())) if reached else []
-    uses = [(p, u) for p in files for u in survey.python[p].kafka]
-    tops = [m.split(".")[0] for p in files for m, _ in survey.python[p].imports]
-    client = next((CLIENTS[t] for t in CLIENTS if t in tops), None)
-    names = {e.purpose: e.name for e in reversed(env)}
-    bootstraps = [e.name for e in env if e.purpose == "kafka-bootstrap"]
-    by_purpose: dict[str, list[EnvName]] = {}
-    for e in env:
-        by_purpose.setdefault(e.purpose, []).append(e)
-    topics = [t for _, u in uses for t in u.topics] + [
-        e.default for e in by_purpose.get("kafka-topic", []) if e.default
-    ]
-    groups = [g for _, u in uses for g in u.groups] + [
-        e.default for e in by_purpose.get("kafka-group", []) if e.default
-    ]
-    return Broker(
-        needed=bool(client or uses or bootstraps),
-        client=client,
-        sasl_capable=_capable(survey, files, uses),
-        bootstrap_env=bootstraps[0]
-        if len(bootstraps) == 1
-        else next((b for b in bootstraps if b == "KAFKA_BOOTSTRAP_SERVERS"), None),
-        security_env=names.get("kafka-protocol"),
-        topics=tuple(dict.fromkeys(topics)),
-        groups=tuple(dict.fromkeys(groups)),
-        mechanism_env=names.get("kafka-mechanism"),
-        username_env=names.get("kafka-username"),
-        password_env=names.get("kafka-password"),
-        ca_env=names.get("kafka-ca"),
-        topic_env=tuple(e.name for e in by_purpose.get("kafka-topic", [])),
-        group_env=tuple(e.name for e in by_purpose.get("kafka-group", [])),
-        evidence=tuple(Evidence(p, u.line, f"`{u.constructor}`") for p, u in uses),
-        without_sasl=tuple(
-            Evidence(p, u.line, f"`{u.constructor}` passes no sign-in") for p, u in uses if u.sasl is False
-        ),
-    )
-
-
-def _capable(survey: Survey, files: list[str], uses: list[tuple[str, KafkaUse]]) -> bool | None:
-    """Return whether every client can sign in; what one call alone can't tell, the loaded modules may."""
-    if not uses:
-        return None
-    if any(u.sasl is False for _, u in uses):
-        return False
-    if all(u.sasl for _, u in uses):
-        return True
-    return True if any(survey.python[p].sasl_words for p in files) else None

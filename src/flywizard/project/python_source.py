@@ -4,133 +4,45 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 
-from flywizard.project.sql import SqlFile
+from flywizard.project.python_facts import (
+    CLIENTS,
+    SASL_WORDS,
+    AsgiApp,
+    EnvRead,
+    KafkaUse,
+    PythonFile,
+    Route,
+    dotted,
+    last_name,
+    literal,
+)
+from flywizard.project.python_kafka import CONSUMERS, PRODUCERS, read_kafka
+from flywizard.project.python_settings import read_settings
 from flywizard.project.sql import read as read_sql
 
-CONSUMERS = frozenset(
-    {"AIOKafkaConsumer", "KafkaConsumer", "Consumer", "DeserializingConsumer", "AvroConsumer"}
-)
-PRODUCERS = frozenset(
-    {
-        "AIOKafkaProducer",
-        "KafkaProducer",
-        "Producer",
-        "SerializingProducer",
-        "AIOKafkaAdminClient",
-        "KafkaAdminClient",
-        "AdminClient",
-        "KafkaBroker",
-    }
-)
-CLIENTS = {
-    "aiokafka": "aiokafka",
-    "confluent_kafka": "confluent-kafka",
-    "kafka": "kafka-python",
-    "faststream": "faststream",
-    "faust": "faust",
-}
-SASL_WORDS = frozenset(
-    [
-        "security_protocol",
-        "security.protocol",
-        "sasl_mechanism",
-        "sasl.mechanism",
-        "sasl.mechanisms",
-        "sasl_plain_username",
-        "sasl.username",
-        "broker_credentials",
-        "security",
-        "sasl_mechanisms",
-        "sasl_plain_password",
-        "sasl.password",
-    ]
-)
+__all__ = [
+    "CLIENTS",
+    "CONSUMERS",
+    "PRODUCERS",
+    "AsgiApp",
+    "EnvRead",
+    "KafkaUse",
+    "PythonFile",
+    "Route",
+    "dotted",
+    "literal",
+    "read",
+]
+
 DEEP_WORDS = re.compile(
     r"(?:^|_|\.)(?:db|database|pool|session|engine|conn|connection|producer|consumer|kafka|redis|cursor|execute|fetchval|ping)(?:$|_|\.)",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class EnvRead:
-    """One variable read."""
-
-    name: str
-    line: int
-    required: bool
-    default: str | None = None
-    json_list: bool = False
-    alternatives: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AsgiApp:
-    """A FastAPI application: a module-level name, or a function that makes one."""
-
-    name: str
-    line: int
-    factory: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A GET route without parameters in its path."""
-
-    path: str
-    line: int
-    deep: bool
-    owner: str
-
-
-@dataclass(frozen=True, slots=True)
-class KafkaUse:
-    """One construction of a Kafka client."""
-
-    constructor: str
-    line: int
-    sasl: bool | None
-    """True: passes a sign-in. False: certainly none. None: cannot tell from this call alone."""
-    consumer: bool
-    topics: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    literal_bootstrap: str | None = None
-
-
-@dataclass(slots=True)
-class PythonFile:
-    """What one file holds; lines from 1."""
-
-    path: str
-    error: str | None = None
-    error_line: int | None = None
-    imports: list[tuple[str, int]] = field(default_factory=list)
-    """Dotted module, and for ``from m import n`` also ``m.n``; relative ones with leading dots."""
-    apps: list[AsgiApp] = field(default_factory=list)
-    routes: list[Route] = field(default_factory=list)
-    prefixes: dict[str, str] = field(default_factory=dict)
-    """Router variable to its prefix."""
-    env: list[EnvRead] = field(default_factory=list)
-    kafka: list[KafkaUse] = field(default_factory=list)
-    sasl_words: bool = False
-    main_line: int | None = None
-    module_calls: bool = False
-    functions: dict[str, int] = field(default_factory=dict)
-    pools: list[tuple[int, int]] = field(default_factory=list)
-    """(connections, line)."""
-    dsn: list[tuple[str, int]] = field(default_factory=list)
-    """(scheme, line) of literal database URLs."""
-    rewrites_scheme: int | None = None
-    cors: tuple[tuple[str, ...] | None, bool, int] | None = None
-    """(literal origins or None, credentials, line)."""
-    sql: list[SqlFile] = field(default_factory=list)
-    run_port: tuple[str | None, int | None, int] | None = None
-    """(host, port, line) of ``uvicorn.run``."""
-    dimensions: list[tuple[int, int]] = field(default_factory=list)
-    models: list[str] = field(default_factory=list)
+_SCHEDULERS = frozenset(
+    {"AsyncIOScheduler", "BackgroundScheduler", "BlockingScheduler", "Rocketry", "run_pending"}
+)
 
 
 @lru_cache(maxsize=512)
@@ -155,42 +67,43 @@ def read(path: str, text: str) -> PythonFile:
     return out
 
 
-def literal(node: ast.AST | None) -> str | None:
-    """Return the text of a literal; a list as JSON; None for anything else."""
-    import json
-
-    match node:
-        case ast.Constant(value=bool(value)):
-            return "true" if value else "false"
-        case ast.Constant(value=str() | int() | float() as value):
-            return str(value)
-        case ast.List(elts=elements) | ast.Tuple(elts=elements):
-            values = [e.value for e in elements if isinstance(e, ast.Constant)]
-            return json.dumps(values) if len(values) == len(elements) else None
-        case _:
-            return None
-
-
-def dotted(node: ast.AST) -> str:
-    """Return ``a.b.c`` of a name or attribute chain, else an empty text."""
-    match node:
-        case ast.Name(id=name):
-            return name
-        case ast.Attribute(value=value, attr=attr):
-            head = dotted(value)
-            return f"{head}.{attr}" if head else attr
-        case _:
-            return ""
-
-
 class _Reader:
     def __init__(self, out: PythonFile) -> None:
         self.out = out
-        self.dicts: dict[str, ast.Dict] = {}
 
     def read(self, tree: ast.Module) -> None:
-        self._top(tree)
-        for node in ast.walk(tree):
+        nodes = list(ast.walk(tree))
+        self._imports(nodes)
+        self._top(tree.body, main=False)
+        for node in nodes:
+            match node:
+                case (
+                    ast.Assign(targets=[target], value=ast.Constant(value=str() as value))
+                    | ast.AnnAssign(target=target, value=ast.Constant(value=str() as value))
+                ):
+                    self.out.constants[last_name(target)] = value
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(keys=keys, values=values)):
+                    for key, item in zip(keys, values, strict=True):
+                        if key is not None and (text := literal(item)) is not None:
+                            self.out.constants[f"{name}.{literal(key)}"] = text
+                case ast.FunctionDef() | ast.AsyncFunctionDef():
+                    self._function(node)
+                case ast.Constant(value=str() as value):
+                    self._text(value, node.lineno)
+                case ast.While(test=test) if not isinstance(test, ast.Compare):
+                    self.out.loops = self.out.loops or node.lineno
+                case ast.AsyncFor():
+                    self.out.loops = self.out.loops or node.lineno
+                case _:
+                    pass
+        read_settings(nodes, self.out)
+        for node in nodes:
+            if isinstance(node, ast.Call):
+                self._call(node)
+        read_kafka(nodes, self.out)
+
+    def _imports(self, nodes: list[ast.AST]) -> None:
+        for node in nodes:
             match node:
                 case ast.Import(names=names):
                     self.out.imports += [(alias.name, node.lineno) for alias in names]
@@ -199,52 +112,56 @@ class _Reader:
                     self.out.imports.append((base, node.lineno))
                     joined = base if base.endswith(".") else base + "."
                     self.out.imports += [(joined + alias.name, node.lineno) for alias in names]
-                case ast.Assign(targets=[target], value=ast.Dict() as value):
-                    self.dicts[dotted(target)] = value
-                case ast.FunctionDef() | ast.AsyncFunctionDef():
-                    self._function(node)
-                case ast.ClassDef():
-                    self._settings(node)
-                case ast.Constant(value=str() as value):
-                    self._text(value, node.lineno)
                 case _:
                     pass
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
-                self._call(node)
-            elif isinstance(node, ast.Subscript) and dotted(node.value) in {"os.environ", "environ"}:
-                name = literal(node.slice)
-                if name and isinstance(node.ctx, ast.Load):
-                    self.out.env.append(EnvRead(name, node.lineno, True))
 
-    def _top(self, tree: ast.Module) -> None:
-        for node in tree.body:
+    def _top(self, body: list[ast.stmt], main: bool) -> None:
+        for node in body:
             match node:
                 case (
                     ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=func))
                     | ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(func=func))
-                ) if dotted(func).rsplit(".", 1)[-1] == "FastAPI":
-                    self.out.apps.append(AsgiApp(name, node.lineno))
-                case ast.Expr(value=ast.Call()):
+                ):
+                    if last_name(func) == "FastAPI":
+                        self.out.apps.append(AsgiApp(name, node.lineno))
+                    elif not main:
+                        self.out.made[name] = dotted(func)
+                case ast.Expr(value=ast.Call() | ast.Await()):
                     self.out.module_calls = True
-                case ast.If(test=ast.Compare(left=left)) if dotted(left) == "__name__":
+                case ast.If(test=ast.Compare(left=left), body=inner) if dotted(left) == "__name__":
                     self.out.main_line = node.lineno
+                    calls, self.out.module_calls = self.out.module_calls, False
+                    self._top(inner, main=True)
+                    self.out.module_calls = calls
+                case ast.If(body=inner, orelse=other):
+                    self._top([*inner, *other], main)
+                case ast.Try(body=inner, handlers=handlers, orelse=other):
+                    self._top([*inner, *(s for h in handlers for s in h.body), *other], main)
+                case ast.With(body=inner):
+                    self._top(inner, main)
                 case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                     self.out.functions[name] = node.lineno
-                    for inner in ast.walk(node):
-                        if isinstance(inner, ast.Call) and dotted(inner.func).rsplit(".", 1)[-1] == "FastAPI":
-                            if isinstance(node, ast.FunctionDef):
-                                self.out.apps.append(AsgiApp(name, node.lineno, factory=True))
-                            break
+                    self._top_function(node)
                 case _:
                     pass
+
+    def _top_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        returned = {last_name(n.value) for n in ast.walk(node) if isinstance(n, ast.Return) and n.value}
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Call) and dotted(inner.func) == "uvicorn.run":
+                self.out.run_function = node.name
+            made = isinstance(inner, ast.Call) and last_name(inner.func) == "FastAPI"
+            if made and returned and isinstance(node, ast.FunctionDef):
+                self.out.apps.append(AsgiApp(node.name, node.lineno, factory=True))
+                break
 
     def _text(self, value: str, line: int) -> None:
         if value in SASL_WORDS and value != "security":
             self.out.sasl_words = True
         scheme = re.match(
-            r"(postgres(?:ql)?(?:\+\w+)?|mysql(?:\+\w+)?|asyncpg|psycopg|sqlite(?:\+\w+)?)://", value
-        )
+            r"(postgres(?:ql)?(?:\+\w+)?|mysql(?:\+\w+)?|mariadb(?:\+\w+)?|asyncpg|psycopg|sqlite(?:\+\w+)?)://",
+            value,
+        ) or re.fullmatch(r"((?:postgres(?:ql)?|mysql)\+\w+)", value)
         if scheme:
             self.out.dsn.append((scheme[1], line))
         if re.search(r"create\s+extension", value, re.IGNORECASE):
@@ -257,14 +174,16 @@ class _Reader:
         for decorator in node.decorator_list:
             if not isinstance(decorator, ast.Call) or not isinstance(decorator.func, ast.Attribute):
                 continue
-            if decorator.func.attr not in {"get", "api_route"} or not decorator.args:
+            if decorator.func.attr not in {"get", "api_route", "head"}:
                 continue
-            path = literal(decorator.args[0])
+            given = decorator.args[0] if decorator.args else None
+            given = given or next((k.value for k in decorator.keywords if k.arg == "path"), None)
+            path = literal(given)
             if path is None or "{" in path:
                 continue
             arguments = node.args.defaults + [d for d in node.args.kw_defaults if d is not None]
             deep = any(isinstance(n, ast.Await) for n in ast.walk(node)) or any(
-                isinstance(n, ast.Call) and dotted(n.func).rsplit(".", 1)[-1] == "Depends"
+                isinstance(n, ast.Call) and last_name(n.func) == "Depends"
                 for a in arguments
                 for n in ast.walk(a)
             )
@@ -275,73 +194,20 @@ class _Reader:
             )
             self.out.routes.append(Route(path, node.lineno, deep, dotted(decorator.func.value)))
 
-    def _settings(self, node: ast.ClassDef) -> None:
-        if not any(
-            dotted(base).rsplit(".", 1)[-1] in {"BaseSettings", "BaseAppSettings"} for base in node.bases
-        ):
-            return
-        prefix = ""
-        for part in ast.walk(node):
-            match part:
-                case ast.keyword(arg="env_prefix", value=value):
-                    prefix = literal(value) or ""
-                case ast.Assign(targets=[ast.Name(id="env_prefix")], value=value):
-                    prefix = literal(value) or ""
-                case _:
-                    pass
-        for item in node.body:
-            if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
-                continue
-            if item.target.id == "model_config" or "ClassVar" in ast.unparse(item.annotation):
-                continue
-            self._setting(item, item.target.id, prefix)
-
-    def _setting(self, item: ast.AnnAssign, field_name: str, prefix: str) -> None:
-        names = [(prefix + field_name).upper()]
-        value: ast.expr | None = item.value
-        required = value is None
-        if isinstance(value, ast.Call) and dotted(value.func).rsplit(".", 1)[-1] == "Field":
-            call = value
-            words = {k.arg: k.value for k in call.keywords if k.arg}
-            default = call.args[0] if call.args else words.get("default")
-            required = "default_factory" not in words and (
-                default is None or (isinstance(default, ast.Constant) and default.value is ...)
-            )
-            alias = words.get("validation_alias") or words.get("alias") or words.get("env")
-            if isinstance(alias, ast.Call):
-                names = [text for a in alias.args if (text := literal(a))] or names
-            elif alias is not None:
-                names = [literal(alias) or names[0]]
-            value = default if not required else None
-        elif isinstance(value, ast.Call) and dotted(value.func) in {"os.getenv", "os.environ.get", "getenv"}:
-            return
-        annotation = ast.unparse(item.annotation)
-        json_list = bool(
-            re.match(r"(?:typing\.)?(?:list|List|set|Set|tuple|Tuple|Sequence|dict|Dict)\b", annotation)
-        )
-        json_list = json_list and "NoDecode" not in annotation
-        self.out.env.append(
-            EnvRead(names[0], item.lineno, required, literal(value), json_list, tuple(names[1:]))
-        )
-
     def _call(self, node: ast.Call) -> None:
         name = dotted(node.func)
         last = name.rsplit(".", 1)[-1]
         words = {k.arg: k.value for k in node.keywords if k.arg}
-        if name in {"os.getenv", "getenv", "os.environ.get", "environ.get"}:
-            variable = literal(node.args[0]) if node.args else None
-            if variable:
-                default = node.args[1] if len(node.args) > 1 else words.get("default")
-                self.out.env.append(EnvRead(variable, node.lineno, False, literal(default)))
-        elif last in CONSUMERS | PRODUCERS or (last == "App" and name.startswith("faust")):
-            self._kafka(node, last, words)
-        elif last == "create_pool":
-            size = literal(words.get("max_size"))
+        if last:
+            given = {k.arg or "**" for k in node.keywords}
+            self.out.calls[last] = self.out.calls.get(last, frozenset()) | given
+        if last == "create_pool" or (
+            last in {"AsyncConnectionPool", "ConnectionPool"} and "redis" not in name
+        ):
+            size = literal(words.get("max_size")) or literal(words.get("maxconn"))
             self.out.pools.append((int(size) if size and size.isdigit() else 10, node.lineno))
         elif last in {"create_engine", "create_async_engine"}:
-            size, more = literal(words.get("pool_size")) or "5", literal(words.get("max_overflow")) or "10"
-            if size.isdigit() and more.isdigit() and "NullPool" not in ast.dump(node):
-                self.out.pools.append((int(size) + int(more), node.lineno))
+            self._engine(node, words)
         elif last == "add_middleware" and node.args and dotted(node.args[0]).endswith("CORSMiddleware"):
             origins = words.get("allow_origins")
             literals = (
@@ -351,72 +217,64 @@ class _Reader:
             )
             self.out.cors = (literals, literal(words.get("allow_credentials")) == "true", node.lineno)
         elif last == "APIRouter" and "prefix" in words:
-            for target in self._targets(node):
-                self.out.prefixes[target] = literal(words["prefix"]) or ""
+            # routers are nearly always called "router"; the exact name costs a parent map
+            self.out.prefixes["router"] = self._string(words["prefix"])
         elif last == "include_router" and node.args and "prefix" in words:
-            self.out.prefixes["include:" + dotted(node.args[0])] = literal(words["prefix"]) or ""
+            self.out.prefixes["include:" + dotted(node.args[0])] = self._string(words["prefix"])
+        elif last == "mount" and (len(node.args) > 1 or "app" in words):
+            self.out.mounts.append(dotted(node.args[1] if len(node.args) > 1 else words["app"]))
         elif (
             last == "replace"
             and node.args
-            and re.match(r"\+(asyncpg|psycopg)|postgres(ql)?(\+\w+)?://", literal(node.args[0]) or "")
+            and re.match(r"\+(asyncpg|psycopg)|postgres(ql)?(\+\w+)?:(//)?$", literal(node.args[0]) or "")
         ):
             self.out.rewrites_scheme = node.lineno
-        elif last == "run" and name == "uvicorn.run":
-            port = literal(words.get("port"))
-            self.out.run_port = (
-                literal(words.get("host")),
-                int(port) if port and port.isdigit() else None,
-                node.lineno,
-            )
+        elif name == "uvicorn.run" or (last == "Config" and name.startswith("uvicorn.")):
+            self._run(node, words)
+        elif last in _SCHEDULERS:
+            self.out.scheduler = node.lineno
         elif last == "Vector" and node.args and (size := literal(node.args[0])) and size.isdigit():
             self.out.dimensions.append((int(size), node.lineno))
 
-    def _targets(self, call: ast.Call) -> Iterator[str]:
-        # routers are nearly always called "router"; the exact name costs a parent map
-        yield "router"
-
-    def _kafka(self, node: ast.Call, last: str, words: dict[str, ast.expr]) -> None:
-        modules = {m.split(".")[0] for m, _ in self.out.imports}
-        if not modules & set(CLIENTS):
-            return
-        keys = set(words)
-        unknown = any(k.arg is None for k in node.keywords)
-        tables = [k.value for k in node.keywords if k.arg is None]
-        if last in {
-            "Consumer",
-            "Producer",
-            "AdminClient",
-            "DeserializingConsumer",
-            "SerializingProducer",
-            "AvroConsumer",
-        }:
-            tables += node.args[:1]
-            unknown = unknown or bool(node.args)
-        bootstrap = words.get("bootstrap_servers")
-        groups = [words.get("group_id")]
-        for table in tables:
-            found = table if isinstance(table, ast.Dict) else self.dicts.get(dotted(table))
-            if found is None:
-                continue
-            names = [literal(k) if k is not None else None for k in found.keys]
-            unknown = unknown and None in names
-            keys |= {n for n in names if n}
-            for key, value in zip(names, found.values, strict=True):
-                if key == "group.id" or key == "group_id":
-                    groups.append(value)
-                elif key in {"bootstrap.servers", "bootstrap_servers"}:
-                    bootstrap = value
-        sasl: bool | None = True if keys & SASL_WORDS else None if unknown else False
-        consumer = last in CONSUMERS
-        topics = tuple(t for a in node.args if consumer and (t := literal(a)) and not t.startswith("["))
-        self.out.kafka.append(
-            KafkaUse(
-                last,
-                node.lineno,
-                sasl,
-                consumer,
-                topics,
-                tuple(t for g in groups if (t := literal(g))),
-                literal(bootstrap),
-            )
+    def _string(self, node: ast.expr) -> str:
+        known = self.out.values.get(last_name(node))
+        return (
+            literal(node)
+            or self.out.constants.get(last_name(node))
+            or (known.default if known and known.default else "")
         )
+
+    def _engine(self, node: ast.Call, words: dict[str, ast.expr]) -> None:
+        size = self._number(words["pool_size"]) if "pool_size" in words else "5"
+        more = self._number(words["max_overflow"]) if "max_overflow" in words else "10"
+        if size and more and "NullPool" not in ast.dump(node):
+            self.out.pools.append((int(size) + int(more), node.lineno))
+
+    def _number(self, node: ast.AST | None) -> str | None:
+        """Return a number that is written here, or the default of the variable that holds it."""
+        if isinstance(node, ast.Call) and last_name(node.func) in {"int", "float"} and node.args:
+            node = node.args[0]
+        text = literal(node)
+        if text is None and isinstance(node, ast.Call) and len(node.args) > 1:
+            text = literal(node.args[1])
+        if text is None and node is not None:
+            known = self.out.values.get(last_name(node))
+            text = known.default if known else self.out.constants.get(last_name(node))
+        return text if text and text.isdigit() else None
+
+    def _run(self, node: ast.Call, words: dict[str, ast.expr]) -> None:
+        given = words.get("port") or (node.args[2] if len(node.args) > 2 else None)
+        port = self._number(given)
+        host = words.get("host") or (node.args[1] if len(node.args) > 1 else None)
+        known = self.out.values.get(last_name(host)) if host is not None else None
+        self.out.run_port = (
+            literal(host) or (known.default if known else None),
+            int(port) if port else None,
+            node.lineno,
+        )
+        if given is not None and port is None:
+            self.out.run_port_name = last_name(given)
+        application = literal(node.args[0] if node.args else words.get("app"))
+        if application and re.match(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", application):
+            self.out.run_app = application
+            self.out.imports.append((application.split(":")[0], node.lineno))
