@@ -245,7 +245,8 @@ class Session:
             errors = await self.leave(page)
             view = self.view(page)
             wanting = [f for f in view.fields if f.required and not f.value]
-            if stop is None and page != "prerequisites" and (errors or wanting or self.state.foreign):
+            foreign = page == "project" and self.state.foreign is not None
+            if stop is None and page != "prerequisites" and (errors or wanting or foreign):
                 stop = page
         return stop
 

@@ -204,6 +204,15 @@ class State:
         return [c for c in self.checks.get(page, {}).values() if c.state == "failed"]
 
 
+def _said(spec: Spec, field_id: str) -> bool:
+    """Tell whether the file says it; what a section leaves out, or a section that is not there, decides nothing."""
+    section, _, key = field_id.partition(".")
+    if section not in ("database", "broker"):
+        return True
+    model = spec.database if section == "database" else spec.broker
+    return section in spec.model_fields_set and {"schema": "schema_"}.get(key, key) in model.model_fields_set
+
+
 def environment_answers(spec: Spec) -> dict[str, Answer]:
     """Return the answers that a flywizard.toml gives."""
     out: dict[str, str | int | None] = {
@@ -226,9 +235,7 @@ def environment_answers(spec: Spec) -> dict[str, Answer]:
         "broker.ca_file": spec.broker.ca_file,
         "broker.topics": ", ".join(spec.broker.topics),
     }
-    for section in ("database", "broker"):
-        if section not in spec.model_fields_set:  # a section that is not there decides nothing
-            out = {k: v for k, v in out.items() if not k.startswith(f"{section}.")}
+    out = {k: v for k, v in out.items() if _said(spec, k)}
     by_role = {service.role: service for service in reversed(spec.services.values())}
     for role, service in by_role.items():
         if role == "other":

@@ -112,6 +112,7 @@ def test_missing_answers_are_listed_all_at_once(fly: Fly, home: Path, tmp_path: 
         "`--secret KAFKA_SASL_USERNAME=env:…` or `FLYWIZARD_SECRET_KAFKA_SASL_USERNAME`",
         "`--secret KAFKA_SASL_PASSWORD=env:…` or `FLYWIZARD_SECRET_KAFKA_SASL_PASSWORD`",
         "`--secret OPENAI_API_KEY=env:…` or `FLYWIZARD_SECRET_OPENAI_API_KEY`",
+        "`--keep-secrets` or `FLYWIZARD_KEEP_SECRETS`",
     ):
         assert word in listed, word
     assert not (tmp_path / "helpdesk" / "flywizard.toml").exists()
