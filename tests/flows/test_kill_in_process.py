@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from flywizard.fronts import StopKind
 from flywizard.journal import read_state
 from tests.support.inprocess import Killed, Platform, counts, deploy, normalised, play
 
@@ -169,3 +170,38 @@ def test_killed_inside_commands(new_platform: New, undisturbed: Undisturbed, chi
         asked = f"request {number} {'answered' if late else 'asked'}"
         wrong += [f"{asked}: {text}" for text in play(platform, scene)]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("kind", ["after-step", "now", "leave"])
+def test_stopped_on_request_at_any_moment(
+    new_platform: New, undisturbed: Undisturbed, kind: StopKind
+) -> None:
+    """The conversation of Ctrl+C: the run ends as interrupted, its children as was asked, and resumes."""
+    rng = random.Random(f"stop {kind}")
+    span = range(undisturbed.first_request, undisturbed.requests + 1)
+    wrong: list[str] = []
+    outcomes: list[str | None] = []
+    asked: list[asyncio.Task[None]] = []
+    for number in sorted(rng.sample(span, MOMENTS // 4)):
+        platform = new_platform()
+
+        def strike(at: int, after: bool, platform: Platform = platform, number: int = number) -> None:
+            if at == number and after:
+                assert platform.session is not None
+                asked.append(asyncio.ensure_future(platform.session.stop(kind)))
+
+        platform.on_request = strike
+
+        async def scene(platform: Platform = platform) -> list[str]:
+            run = await deploy(platform)
+            outcomes.append(run.outcome)
+            if run.outcome not in ("interrupted", "done"):
+                return [f"{run.outcome}: {run.failed}"]
+            if run.outcome == "interrupted" and not platform.journal_state().resumable:
+                return ["an interrupted run can't be resumed"]
+            found = await again(platform, resume=True)
+            return found or differences(platform, undisturbed, normalised(platform.world))
+
+        wrong += [f"request {number}: {text}" for text in play(platform, scene)]
+    assert not wrong, "\n".join(wrong)
+    assert outcomes.count("interrupted") > len(outcomes) // 2

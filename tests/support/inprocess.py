@@ -104,6 +104,8 @@ class Platform:
     bugs: list[str] = field(default_factory=list)
     """Tracebacks of the stand-in's own errors."""
     life: Life = field(default_factory=Life)
+    session: Session | None = None
+    """The wizard that runs now."""
     requests: int = 0
     """Requests that arrived, counted by ``on_request``."""
     on_request: Callable[[int, bool], None] = lambda number, after: None
@@ -332,6 +334,7 @@ async def deploy(
     """Start a wizard, answer, review, run; a kill ends it wherever it is. ``before_run`` is called after the Review."""
     life = platform.life = Life()
     run = Run(Session(InProcessBackstage(platform, life), flags=flags, secrets=secrets))
+    platform.session = run.session
 
     async def drive() -> None:
         session = run.session
