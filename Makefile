@@ -8,7 +8,7 @@ rehearse: setup
 	@$(PY) -m flywizard rehearse $(ARGS)
 
 test: setup
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto $(ARGS)
 
 setup:
 	@sh scripts/setup.sh

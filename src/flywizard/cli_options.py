@@ -69,6 +69,13 @@ def _add_answers(made: argparse.ArgumentParser) -> None:
         text = f"{question.help}{choices} [{question.variable}]".replace("%", "%%")
         group.add_argument(question.flag, dest=f"answer:{question.id}", metavar="VALUE", help=text)
     group.add_argument(
+        "--answer",
+        action="append",
+        default=[],
+        metavar="ID=CHOICE",
+        help="answer of a question about the repository; `flywizard inspect` lists them",
+    )
+    group.add_argument(
         "--secret",
         action="append",
         default=[],

@@ -161,8 +161,12 @@ def _session(
     ]
     if wrong:
         raise Stop(EXIT_USAGE, *wrong)
+    decided = dict(text.partition("=")[::2] for text in getattr(options, "answer", []))
+    if any(not k or not v for k, v in decided.items()):
+        raise Stop(EXIT_USAGE, "✗ --answer takes ID=CHOICE", "hint: `flywizard inspect` lists the questions")
     return Session(
         back,
+        decided=decided,
         flags=flags,
         secrets=_secrets(options, environ),
         command=f"flywizard {command}".strip(),
@@ -404,7 +408,7 @@ def _inspect(options: argparse.Namespace, root: Path) -> int:
         data(f"  {mark} {problem.id} {place}{problem.message}")
         data(f"      hint: {problem.remedy}")
     for question in findings.questions:
-        data(f"  ? {question.text} ({' · '.join(question.choices)})")
+        data(f"  ? {question.id}: {question.text} ({' · '.join(question.choices)})")
     return 0
 
 

@@ -67,9 +67,12 @@ class Session:
         flags: Mapping[str, str] | None = None,
         secrets: Mapping[str, Secret] | None = None,
         command: str = "flywizard",
+        decided: Mapping[str, str] | None = None,
         hurried: bool = False,
     ) -> None:
         """Take the world behind, the answers of the command line, and the secrets it names.
+
+        ``decided`` answers what the repository leaves open: question id to choice.
 
         ``hurried``: flywizard.toml is only peeked at, so that a screen comes up at once; it is read in
         full, and its faults are named, with Home's live lines.
@@ -82,6 +85,7 @@ class Session:
         self.command = command
         self.state = State(back.project_root.name, rehearsal=back.rehearsal)
         self.state.resume_command = back.resume_command
+        self.state.detection_answers |= decided or {}
         state = self.state
         state.draft.put("flag", {k: Answer(v, "flag") for k, v in (flags or {}).items()})
         state.draft.put("environment", from_environment(back.environ))

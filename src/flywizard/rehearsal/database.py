@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 USER: Final = "fly-user"
 DATABASE: Final = "fly-db"
+OWNER: Final = "owner"
+EXISTING: Final = "existing"
 STAND_INS: Final = ("uuid-ossp", "pgcrypto")
 """Extensions that are SQL stand-ins of ours here; the rehearsal says so."""
 OFFERED: Final = (
@@ -189,6 +191,38 @@ async def create_cluster(running: Running, name: str, password: str | None = Non
     async with await _superuser(running, database) as connection:
         await connection.execute(sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(role))
     return ClusterCredentials(running.host, running.port, user, Secret(secret), database)
+
+
+async def existing(running: Running) -> Secret:
+    """Make (or find again) a database that is nobody's cluster, and return the URL of its owner.
+
+    The owner may create extensions, as on the hosted databases that people bring along.
+    """
+    from psycopg import sql
+
+    secret = secrets.token_urlsafe(18)
+    async with await _superuser(running) as connection:
+        known = await (
+            await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [OWNER])
+        ).fetchone()
+        verb = "ALTER" if known else "CREATE"
+        await connection.execute(
+            sql.SQL(verb + " ROLE {} LOGIN SUPERUSER PASSWORD {}").format(
+                sql.Identifier(OWNER), sql.Literal(secret)
+            )
+        )
+        there = await (
+            await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [EXISTING])
+        ).fetchone()
+        if not there:
+            await connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(EXISTING), sql.Identifier(OWNER))
+            )
+    return dsn.build(
+        dsn.Credentials(
+            running.host, OWNER, Secret(secret), EXISTING, running.port, (("sslmode", "disable"),)
+        )
+    )
 
 
 async def drop_cluster(running: Running, name: str) -> None:

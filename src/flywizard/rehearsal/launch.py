@@ -220,6 +220,7 @@ def begin(
     root = folder / "repository" / source.name
     copy_repository(source, root)
     server, platform = _platform(folder / "world", speed or SPEED, list(faults), reset, list(topics))
+    broker_port = int(platform["broker_port"])
     bin_dir = folder / "bin"
     python = sys.executable
     if flyctl is None:
@@ -246,14 +247,21 @@ def begin(
         "FLYWIZARD_STATE_DIR": str(private_folder(folder / "state")),
     }
     keyring = StandInKeyring({FINGERPRINT_KEY: Secret("0" * 64)})
-    return Rehearsal(
-        root, source, folder, child, server, int(platform["broker_port"]), str(platform["database"]),
-        float(server["speed"]), LayeredVault(EnvironmentVault(environ), keyring), stand_ins(),
+    rehearsal = Rehearsal(
+        root, source, folder, child, server, broker_port, str(platform["database"]),
+        float(server["speed"]), LayeredVault(EnvironmentVault(environ), keyring),
+        stand_ins(str(platform.get("existing", ""))),
     )  # fmt: skip
+    if not faults:
+        rehearsal.control({"faults": []})  # switches of an earlier rehearsal end with it
+    return rehearsal
 
 
-def stand_ins() -> StandIns:
-    """Return the rehearsal's answers for what only the user can know; the World accepts them."""
+def stand_ins(existing: str = "") -> StandIns:
+    """Return the rehearsal's answers for what only the user can know; the World accepts them.
+
+    ``existing``: URL of a database that is there already, for those who choose to use one.
+    """
     return StandIns(
         answers={
             "signin.organization": "acme",
@@ -263,6 +271,7 @@ def stand_ins() -> StandIns:
         secrets={
             "broker.username": Secret("rehearsal-key"),
             "broker.password": Secret("rehearsal-stand-in-secret"),
+            **({"database.url": Secret(existing)} if existing else {}),
         },
     )
 

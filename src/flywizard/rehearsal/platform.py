@@ -20,7 +20,7 @@ from flywizard.rehearsal.server import serve
 from flywizard.rehearsal.state import StateFolder
 
 PLATFORM = "platform.json"
-"""{"broker_port", "database": reason why there is no Postgres, or ""}."""
+"""{"broker_port", "database": reason why there is no Postgres, or "", "existing": URL of a throw-away database}."""
 TOPIC_PARTITIONS = 6
 BROKER_REFUSES = "broker-refuses"
 """A switch of the broker's own: every sign-in is refused."""
@@ -37,9 +37,10 @@ async def run(
     place = folder / "postgres"
     if reset:
         await database.remove(place)
-    why, postgres = "", None
+    why, postgres, existing = "", None, ""
     try:
         postgres = await database.start(place)
+        existing = (await database.existing(postgres)).reveal()
     except Unavailable as error:
         why = str(error)
     settings = BrokerSettings(
@@ -49,7 +50,7 @@ async def run(
     )
     try:
         async with StandInBroker(settings) as broker:
-            state.write(PLATFORM, {"broker_port": broker.port, "database": why})
+            state.write(PLATFORM, {"broker_port": broker.port, "database": why, "existing": existing})
             await serve(
                 state,
                 speed=speed,
