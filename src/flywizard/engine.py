@@ -274,7 +274,7 @@ class Engine:
             facts=self._facts,
             secrets=self._secrets,
             report=_Report(step.id, self._sink, self._scrub),
-            earlier={k: r.facts for k, r in self._earlier.items() if r.status == "done"},
+            earlier={k: r.facts for k, r in self._earlier.items() if r.facts},
             in_doubt=step.id in self._earlier and self._earlier[step.id].status == "in-doubt",
             attempt=attempt,
             on_started=on_started,

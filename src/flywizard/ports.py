@@ -343,7 +343,7 @@ class Context:
     """Secret facts of this process only (database credentials), read again by probes on resume."""
     report: Reporter
     earlier: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Facts of the steps that the journal holds as done, by step id."""
+    """Facts of each step's last good end, by step id; a later try of it may have failed or be in doubt."""
     in_doubt: bool = False
     """An earlier run began this step and its end is not known."""
     attempt: str = ""

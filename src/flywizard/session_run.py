@@ -83,7 +83,7 @@ async def look_around(plan: Plan, ports: Ports, journal: JournalState, secrets: 
             return
         ctx = Context(
             ports, looked.facts, secrets, _Silent(),
-            earlier={k: r.facts for k, r in earlier.items() if r.status == "done"},
+            earlier={k: r.facts for k, r in earlier.items() if r.facts},
             in_doubt=step.id in earlier and earlier[step.id].status == "in-doubt",
         )  # fmt: skip
         async with slots:
