@@ -27,7 +27,8 @@ async def app_state(ctx: Context, app: str, organization: str) -> Probe:
     owner = str((found.get("organization") or {}).get("slug", ""))
     if owner and owner != organization:
         raise StepError(problems.problem("APP-OTHER-ORG", name=app, organization=owner))
-    return Probe("present", f"{app} exists", {"status": str(found.get("status", ""))})
+    known = {"status": str(found.get("status", "")), "id": str(found.get("id", ""))}
+    return Probe("present", f"{app} exists", known)
 
 
 def create_app(target: Target, app: AppTarget, *, needs: tuple[str, ...]) -> Step:
@@ -44,7 +45,7 @@ def create_app(target: Target, app: AppTarget, *, needs: tuple[str, ...]) -> Ste
             if verdict.kind == "doubt":
                 raise doubt(f"It is not known whether the app `{app.name}` was made", verdict.text)
             raise StepError(problems.problem("APP-4", name=app.name))
-        return Probe("present", "created")
+        return Probe("present", "created", found.facts)
 
     async def _visible(ctx: Context) -> Probe:
         found = Probe("absent")

@@ -7,6 +7,7 @@ a second time before a look has proved that the first is absent.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from flywizard import problems, sql_script
 from flywizard.flyctl import commands, decode
@@ -237,32 +238,35 @@ def schema(database: DatabaseTarget, *, needs: tuple[str, ...]) -> Step:
 
     async def on(ctx: Context, url: Secret, *, apply: bool) -> Probe:
         if not apply:
-            return state(await ctx.ports.database.existing_tables(url, tables))
+            return state(ctx, await ctx.ports.database.existing_tables(url, tables))
         for path, text in database.schema:
             ctx.report.progress(path)
             count = await ctx.ports.database.apply(url, text, ctx.report.waiting)
             ctx.report.progress(f"{path}: {count} statements")
-        found = state(await ctx.ports.database.existing_tables(url, tables))
+        found = state(ctx, await ctx.ports.database.existing_tables(url, tables))
         if found.state != "present" and tables:
             raise doubt("The schema ran, but its tables are not all there", found.text)
-        return Probe("present", f"{len(tables)} tables", {"digest": digest, "tables": str(len(tables))})
+        return Probe("present", f"{len(tables)} tables", facts(ctx))
 
-    def state(there: object) -> Probe:
-        existing = set(there)  # type: ignore[call-overload]
+    def facts(ctx: Context) -> dict[str, str]:
+        """Return what was applied, and to which cluster: a new one of an old name is empty."""
+        cluster = ctx.facts.get(f"{CLUSTER}/id", "") if managed else ""
+        return {"digest": digest, "tables": str(len(tables)), "cluster": cluster}
+
+    def state(ctx: Context, there: Sequence[str]) -> Probe:
+        existing = set(there)
         if not tables:
             return Probe("absent", "no tables to look for")
         lack = [t for t in tables if t not in existing]
         if not lack:
-            return Probe(
-                "present", f"{len(tables)} tables are there", {"digest": digest, "tables": str(len(tables))}
-            )
+            return Probe("present", f"{len(tables)} tables are there", facts(ctx))
         if len(lack) == len(tables):
             return Probe("absent")
         return Probe("different", f"{', '.join(lack)} missing; {len(existing)} there")
 
     async def probe(ctx: Context) -> Probe:
         earlier = ctx.earlier.get("schema", {})
-        if earlier.get("digest") == digest:
+        if {k: earlier.get(k) for k in ("digest", "cluster")}.items() <= facts(ctx).items():
             return Probe("present", f"applied before, {earlier.get('tables', '?')} tables", earlier)
         if managed and not is_ready(ctx):
             return Probe("absent")

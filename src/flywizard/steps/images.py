@@ -23,15 +23,23 @@ def build(app: AppTarget, *, needs: tuple[str, ...]) -> Step:
     paths = commands.relative_paths(app.context, app.config, None)
     command = commands.build(app.name, paths, app.label)
 
+    def made(ctx: Context) -> str:
+        """Return which app of this name it is: a new one of an old name has no images."""
+        return ctx.facts.get(f"app.{app.name}/id", "")
+
+    def facts(ctx: Context) -> dict[str, str]:
+        return {"image": app.built_image, "app": made(ctx)}
+
     async def probe(ctx: Context) -> Probe:
-        if ctx.earlier.get(f"build.{app.name}", {}).get("image") == app.built_image:
-            return Probe("present", "built before", {"image": app.built_image})
+        earlier = ctx.earlier.get(f"build.{app.name}", {})
+        if earlier.get("image") == app.built_image and earlier.get("app", "") == made(ctx):
+            return Probe("present", "built before", earlier)
         try:
             machines = await ctx.ports.look.machines(app.name)
         except LookError as error:
             raise StepError(look_problem(error, f"machines of {app.name}")) from None
         if any(m.image.split("@")[0] == app.built_image for m in machines):
-            return Probe("present", "this source runs already", {"image": app.built_image})
+            return Probe("present", "this source runs already", facts(ctx))
         return Probe("absent")
 
     async def apply(ctx: Context) -> Probe:
@@ -67,7 +75,7 @@ def build(app: AppTarget, *, needs: tuple[str, ...]) -> Step:
             raise StepError(replace(problem, log=reader.failure_log or problem.log))
         size = f"{reader.size}, " if reader.size else ""
         cached = f"{reader.cached} steps cached" if reader.cached else "pushed"
-        return Probe("present", size + cached, {"image": app.built_image})
+        return Probe("present", size + cached, facts(ctx))
 
     return Step(
         id=f"build.{app.name}",
