@@ -200,7 +200,9 @@ async def existing(running: Running) -> Secret:
     """
     from psycopg import sql
 
-    secret = secrets.token_urlsafe(18)
+    # the same after a restart, so that a second rehearsal finds the same URL
+    key = dsn.parse(running.superuser).password.reveal()
+    secret = hashlib.sha256(f"{OWNER}:{key}".encode()).hexdigest()[:24]
     async with await _superuser(running) as connection:
         known = await (
             await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [OWNER])
