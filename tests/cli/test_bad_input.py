@@ -88,9 +88,10 @@ def test_a_compose_file_that_cannot_be_read(
     (other / "docker-compose.yml").write_bytes(content)
     done = flywizard("inspect", env=base(home), cwd=other)
     clear(done, 0, *words)
-    planned = flywizard("plan", "--no-input", env=fly.answers(home), cwd=other)
-    assert planned.code in (0, 3, 6), planned.both
-    clear(planned, planned.code, *words)
+    if content.startswith(b"services"):
+        planned = flywizard("plan", "--no-input", env=fly.answers(home), cwd=other)
+        assert planned.code in (0, 3, 6), planned.both
+        clear(planned, planned.code, *words)
 
 
 TOML = """\
