@@ -12,10 +12,18 @@ NAMES = ("docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.ya
 MAX_NODES = 20_000
 TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
 INFRASTRUCTURE = re.compile(
-    r"(^|/)(postgres|pgvector|postgis|timescaledb|supabase|mysql|mariadb|mongo|redis|valkey|kafka|cp-kafka|zookeeper|"
-    r"cp-zookeeper|redpanda|rabbitmq|nginx|traefik|caddy|adminer|pgadmin4?|kafka-ui|akhq|mailhog|mailpit|minio|qdrant|"
-    r"prometheus|grafana|jaeger|all-in-one|alpine|busybox|curl)([:@-]|$)"
+    r"(?:^|/)(?:postgres(?:ql)?|pgvector|postgis|timescaledb(?:-ha)?|supabase|mysql|mariadb|mongo(?:db)?|mongo-express|"
+    r"redis(?:-stack(?:-server)?|insight|-commander)?|valkey|keydb|dragonfly|memcached|kafka(?:-native)?|"
+    r"kafka-(?:ui|exporter|manager|rest|connect|topics-ui|magic)|cp-[\w-]+|zookeeper|redpanda|console|kafdrop|akhq|"
+    r"cmak|schema-registry|connect|ksqldb-\w+|rabbitmq|nats|nginx|nginx-unprivileged|traefik|caddy|haproxy|envoy|kong|"
+    r"adminer|pgadmin4?|pgbouncer|phpmyadmin|mailhog|mailpit|mailcatcher|inbucket|minio|mc|qdrant|weaviate|chroma|"
+    r"milvus|etcd|neo4j|elasticsearch|kibana|opensearch|meilisearch|typesense|clickhouse-server|influxdb|cassandra|"
+    r"prometheus|grafana|loki|promtail|tempo|alertmanager|cadvisor|[\w-]+-exporter|jaeger|all-in-one|zipkin|"
+    r"otel\w*|opentelemetry-collector(?:-contrib)?|alpine|busybox|curl|ollama|localstack|keycloak|vault|consul|"
+    r"flower|metabase|superset|portainer|watchtower|ngrok|cloudflared|stripe-cli|wiremock|selenium|standalone-chrome|"
+    r"playwright|temporal|auto-setup|ui|certbot|soketi|awscli|dbgate|cloudbeaver)(?:[:@]|$)"
 )
+"""Ready images that are never a service of the project: databases, brokers, proxies, tools."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::?[-?+]([^}]*))?\}")
 
 
@@ -39,6 +47,21 @@ class ComposeService:
     args: Mapping[str, tuple[str | None, int]] = field(default_factory=dict)
     dockerfile_line: int = 0
     profiles: tuple[str, ...] = ()
+    mounts: tuple[tuple[str, str], ...] = ()
+    """(path in the repository, path inside) of bind mounts."""
+    working_dir: str | None = None
+    build_removed: bool = False
+    """``build`` is there and null."""
+    extends: tuple[str | None, str] | None = None
+    """(file, service)."""
+    env_files: tuple[str, ...] = ()
+    completes: tuple[str, ...] = ()
+    """Services that it waits for to *end*: they are one-shot jobs."""
+    image_line: int = 0
+    defined: bool = True
+    """It says on its own what it runs; False: only changes a service of another file."""
+    command_file: str = ""
+    """Where the command is, if not in ``file``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +75,7 @@ class ComposeFile:
     error_line: int | None = None
     template: int | None = None
     """The line of the first template marker."""
+    include: tuple[str, ...] = ()
 
 
 class _TooLargeError(Exception):
@@ -84,7 +108,30 @@ def read(path: str, text: str) -> ComposeFile:
     found = [
         _service(path, base, name, body, lines) for name, body in services.items() if isinstance(body, dict)
     ]
-    return ComposeFile(path, tuple(found), template=template)
+    include = data.get("include")
+    included = [i for i in include if isinstance(i, str)] if isinstance(include, list) else []
+    return ComposeFile(
+        path,
+        tuple(found),
+        template=template,
+        include=tuple(p for i in included if (p := join(base, i)) is not None),
+    )
+
+
+def plain_documents(text: str) -> list[tuple[dict[str, Any], dict[tuple[str, ...], int]]]:
+    """Return each YAML document that is a table, with the lines of its keys; never raises, broken: none."""
+    import yaml
+
+    out = []
+    try:
+        for node in yaml.compose_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            lines: dict[tuple[str, ...], int] = {}
+            data = _plain(node, (), lines, [MAX_NODES], 0)
+            if isinstance(data, dict):
+                out.append((data, lines))
+    except (yaml.YAMLError, ValueError, RecursionError, _TooLargeError):
+        return []
+    return out
 
 
 def _plain(
@@ -173,6 +220,15 @@ def _service(
     if context is not None and dockerfile is None and build is not None:
         dockerfile = join(context, "Dockerfile")
     image = body.get("image")
+    extends = body.get("extends")
+    extended: tuple[str | None, str] | None = None
+    if isinstance(extends, str):
+        extended = (None, extends)
+    elif isinstance(extends, dict) and isinstance(extends.get("service"), str):
+        file = extends.get("file")
+        extended = (join(base, file) if isinstance(file, str) else None, extends["service"])
+    waits = body.get("depends_on")
+    working = body.get("working_dir")
     return ComposeService(
         name=name,
         line=lines.get(here, 1),
@@ -188,8 +244,46 @@ def _service(
         environment=_pairs(body.get("environment"), (*here, "environment"), lines),
         args=args,
         dockerfile_line=dockerfile_line,
-        profiles=tuple(p for p in body.get("profiles") or () if isinstance(p, str)),
+        profiles=tuple(p for p in _list(body.get("profiles")) if isinstance(p, str)),
+        mounts=_mounts(body.get("volumes"), base),
+        working_dir=working if isinstance(working, str) else None,
+        build_removed="build" in body and build is None,
+        extends=extended,
+        env_files=_env_files(body.get("env_file"), base),
+        completes=tuple(
+            name
+            for name, how in (waits.items() if isinstance(waits, dict) else ())
+            if isinstance(how, dict) and how.get("condition") == "service_completed_successfully"
+        ),
+        image_line=lines.get((*here, "image"), 0),
+        defined=bool(build or image or extended),
     )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _mounts(value: Any, base: str) -> tuple[tuple[str, str], ...]:
+    out: list[tuple[str, str]] = []
+    for item in _list(value):
+        if isinstance(item, dict):
+            source, target = item.get("source"), item.get("target")
+        elif isinstance(item, str) and ":" in item:
+            source, target = item.split(":")[:2]
+        else:
+            continue
+        if isinstance(source, str) and isinstance(target, str) and source.startswith((".", "$PWD", "${PWD")):
+            inside = join(base, re.sub(r"^\$\{?PWD\}?/?", "./", source))
+            if inside is not None:
+                out.append((inside, target))
+    return tuple(out)
+
+
+def _env_files(value: Any, base: str) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else _list(value)
+    names = [i.get("path") if isinstance(i, dict) else i for i in items]
+    return tuple(p for n in names if isinstance(n, str) and (p := join(base, n)) is not None)
 
 
 def _words(value: Any) -> str | tuple[str, ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flywizard.project import commands
 
@@ -107,7 +107,13 @@ class Dockerfile:
             if form is None and len([i for i in (entry, cmd) if i]) == 1:
                 return commands.parse(instruction.value), instruction
             words += form if form is not None else instruction.words()
-        return commands.parse(words), cmd or entry  # type: ignore[return-value]  # one of them is there
+        found = commands.parse(words)
+        passes_on = found.script or words[0].rsplit("/", 1)[-1] in {"tini", "dumb-init"} if words else False
+        if cmd is not None and entry is not None and passes_on:
+            # on Fly a process command replaces CMD and is still given to ENTRYPOINT
+            form = cmd.exec_form()
+            found = replace(found, text=commands.text_of(form) if form is not None else cmd.value)
+        return found, cmd or entry  # type: ignore[return-value]  # one of them is there
 
     def exposed(self) -> tuple[tuple[int, int], ...]:
         """Return (port, line) of the image's EXPOSE instructions."""

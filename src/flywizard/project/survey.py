@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from flywizard.project import compose, dockerfile, dotenv_names, flytoml, nextjs, python_source, sql
+from flywizard.project import (
+    compose,
+    dockerfile,
+    dotenv_names,
+    flytoml,
+    hints,
+    nextjs,
+    python_source,
+    sql,
+    stacks,
+)
 from flywizard.project.compose import ComposeFile, ComposeService
 from flywizard.project.tree import Tree
+
+if TYPE_CHECKING:
+    from flywizard.project.candidates import Candidate
 
 DECOYS = frozenset(
     [
@@ -25,7 +40,21 @@ DECOYS = frozenset(
         "example",
         "samples",
         "templates",
+        "_archive",
+        "attic",
+        "playground",
+        "prototype",
+        "prototypes",
+        "experiments",
+        "notebooks",
+        "tutorials",
     ]
+)
+_OLD = re.compile(
+    r"(?:^|[-_.])(?:old|bak|backup|archived?|legacy|deprecated|obsolete|copy)(?:[-_.]?v?\d*)$|^(?:old|archived?|legacy)[-_]|^\(archived?\)$"
+)
+_REQUIREMENTS = re.compile(
+    r"(?:^|/)requirements(?:[-_/](?:base|prod|production|main|app|common|core))?\.txt$"
 )
 MAX_PYTHON = 3_000
 
@@ -45,15 +74,32 @@ class Survey:
     fly: dict[str, flytoml.FlyConfig] = field(default_factory=dict)
     env_names: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     requirements: dict[str, str] = field(default_factory=dict)
+    hints: list[hints.Hint] = field(default_factory=list)
+    """Second-rank evidence, in the order of the files."""
+    services: list[ComposeService] | None = None
+    starts: list[Candidate] | None = None
 
     def compose_services(self) -> list[ComposeService]:
-        """Return all services of all compose files, base files first."""
-        return [service for file in self.compose for service in file.services]
+        """Return the services that run: overrides applied, development and test files left out."""
+        if self.services is None:
+            texts = {
+                path: text
+                for path in self.tree
+                if (hints.SCRIPT.search(path) or hints.DOCUMENT.search(path) or path.endswith("package.json"))
+                and not is_decoy(path)
+                and (text := self.tree.text(path)) is not None
+            }
+            combined = stacks.combinations(texts, [f.path for f in self.compose])
+            self.services = stacks.merged(self.compose, combined)
+        return self.services
 
 
 def is_decoy(path: str) -> bool:
     """Tell whether a path lies in a folder that is not deployed (docs, archives, examples)."""
-    return any(part.lower() in DECOYS for part in PurePosixPath(path).parts[:-1])
+    return any(
+        part.lower() in DECOYS or _OLD.search(part.lower()) is not None
+        for part in PurePosixPath(path).parts[:-1]
+    )
 
 
 def is_test(path: str) -> bool:
@@ -72,19 +118,22 @@ def is_dockerfile(path: str) -> bool:
     """Tell whether a file is a Dockerfile by its name."""
     name = path.rsplit("/", 1)[-1]
     return (
-        name == "Dockerfile"
+        name in {"Dockerfile", "Containerfile", "dockerfile"}
         or (name.startswith("Dockerfile.") and not name.endswith("ignore"))
-        or name.endswith(".Dockerfile")
+        or name.endswith((".Dockerfile", ".dockerfile"))
     )
 
 
 def read(tree: Tree) -> Survey:
     """Parse what is of interest; never raises for what a file holds."""
     out = Survey(tree)
+    found: list[str] = []
     for path in tree:
         name = path.rsplit("/", 1)[-1]
         if is_decoy(path):
             continue
+        if hints.is_hint(path):
+            found.append(path)
         if name.endswith(".py"):
             if is_test(path):
                 out.tests.add(path)
@@ -111,9 +160,12 @@ def read(tree: Tree) -> Survey:
         elif name in dotenv_names.EXAMPLES or name in dotenv_names.REAL:
             if (text := tree.text(path)) is not None:
                 out.env_names[path] = dotenv_names.read(text)
-        elif name in {"requirements.txt", "pyproject.toml"} and (text := tree.text(path)) is not None:
+        elif (name in {"pyproject.toml", "Pipfile"} or _REQUIREMENTS.search(path)) and (
+            text := tree.text(path)
+        ) is not None:
             out.requirements[path] = text
     out.compose.sort(
         key=lambda f: (f.path.count("/"), f.path.rsplit("/", 1)[-1] not in compose.NAMES, f.path)
     )
+    out.hints = hints.read(tree, found)
     return out
