@@ -235,6 +235,8 @@ class PlainFront:
             if self._ask is not None:
                 self._questions(page, self._ask)
             failed = await self._checks(page)
+            if self._ask is not None and await self._renamed(page, failed, self._ask):
+                failed = await self._checks(page)
             view = self._wizard.view(page)
             self.say(f"  {'! ' if n.kind in ('warn', 'bad') else ''}{n.text}" for n in view.notes)
             if failed:
@@ -262,6 +264,17 @@ class PlainFront:
                 self.say([f"  {item.label}: {how}" + (f"  ({item.error})" if item.error else "")])
             return 3
         return code
+
+    async def _renamed(self, page: Page, failed: list[Check], ask: Callable[[str, bool], str]) -> bool:
+        """Offer the other name that a check of a taken one proposes; tell whether one was taken."""
+        changed = False
+        for check in failed:
+            if not check.action.startswith("rename:"):
+                continue
+            name = check.action.rpartition(":")[2]
+            if ask(f"  {check.text}. Use `{name}`? Type `yes`: ", False).strip() in ("yes", "y"):
+                changed = (await self._wizard.act(page, check.action)).ok or changed
+        return changed
 
     async def _own(self, page: Page) -> bool:
         """Settle whose state folder it is; False: somebody else's, and nobody agreed to take it over."""

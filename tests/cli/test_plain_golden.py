@@ -110,6 +110,7 @@ class Scripted:
         self.asks_key = not answered
         self.foreign = state
         self.stopped: list[StopKind] = []
+        self.taken = False
 
     def header(self) -> Header:
         return Header("helpdesk", "acme", "iad")
@@ -153,8 +154,14 @@ class Scripted:
             on_check(Check("flyctl", "flyctl", "running"))
             on_check(Check("flyctl", "flyctl", "ok", "0.4.87", seconds=0.42))
             on_check(Check("keyring", "Keyring", "warn", "locked", fix="Unlock the keyring"))
+        if page == "project" and self.taken:
+            rename = "rename:api.app:helpdesk-api-acme"
+            on_check(Check("name", "app helpdesk-api", "failed", "the name is taken", action=rename))
 
     async def act(self, page: Page, action: str, value: str | Secret | None = None) -> ActionResult:
+        if action == "rename:api.app:helpdesk-api-acme":
+            self.taken = False
+            return ActionResult(True)
         self.foreign = ""
         return ActionResult(True, "it is this project's now")
 
@@ -303,3 +310,13 @@ async def test_json_lines_carry_the_same_events() -> None:
     assert [e["event"] for e in found] == [e.name for e in FAILED]
     assert {e["time"] for e in found} == {"2026-01-01T00:00:00.000Z"}
     assert found[-2]["problem"]["id"] == "BUILD-3"
+
+
+@pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("", 1)])
+async def test_another_name_is_offered(answer: str, code: int) -> None:
+    wizard = Scripted(HAPPY)
+    wizard.taken = True
+    told = Told(wizard, ["", answer])
+    assert await told.front.prepare() == code
+    assert "the name is taken. Use `helpdesk-api-acme`?" in told.text
+    assert wizard.taken == bool(code)
