@@ -15,7 +15,7 @@ from flywizard.project.images import next_image, python_image
 from flywizard.project.propose import propose
 from flywizard.project.tree import Tree, scan
 from flywizard.spec import ServiceSpec, Spec, dump, load, resolve
-from tests.support.projects import EXAMPLE, edited, example, found
+from tests.support.projects import EXAMPLE, edited, example, found, stopping
 
 
 def spec_of(texts: dict[str, str]) -> Spec:
@@ -184,7 +184,7 @@ def test_the_files_of_a_plan_and_none_the_second_time() -> None:
     assert all(c.verb == "create" for c in changes)
     after = texts | {c.path: c.after for c in changes}
     again = found(after)
-    assert [p for p in again.problems if p.blocking] == []
+    assert stopping(again) == []
     assert files(Tree.of(after), load(after["flywizard.toml"]), again) == []
     assert dump(spec_of(after)) == after["flywizard.toml"]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from flywizard.project import preflight
 from flywizard.project.detect import detect
 from flywizard.project.model import Findings, Objection
 from flywizard.project.tree import Tree, scan
@@ -48,3 +49,12 @@ def _found(texts: tuple[tuple[str, str], ...], answers: tuple[tuple[str, str], .
 def objections(texts: Mapping[str, str], rule: str) -> list[Objection]:
     """Return what one rule says."""
     return [o for o in found(texts).problems if o.id == rule]
+
+
+def stopping(findings: Findings, *, broker: str = "sasl", provider: str | None = None) -> list[Objection]:
+    """Return the objections that stop a deployment with Managed Postgres and this broker."""
+    return [
+        o
+        for o in findings.problems
+        if preflight.blocks(o, database="managed", broker=broker, provider=provider)
+    ]

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import shlex
+from typing import Any
 
 from flywizard.plan import FileChange
 from flywizard.project import dockerfile as dockerfiles
@@ -250,13 +251,29 @@ def memory(tree: Tree, objection: Objection) -> list[FileChange]:
     path = objection.file or ""
     document = tomlkit.parse(tree.text(path) or "")
     entries = document.get("vm")
-    entry = entries[int(objection.subject)] if isinstance(entries, list) else entries
+    index, _, swap = objection.subject.partition(":")
+    entry = entries[int(index)] if isinstance(entries, list) else entries
     if not isinstance(entry, dict):
         return []
     entry["memory"] = "1gb"
     if "memory_mb" in entry:
         del entry["memory_mb"]
+    if swap and "swap_size_mb" not in document:
+        _at_top(document, "swap_size_mb", 512)
     return _change(tree, path, tomlkit.dumps(document))
+
+
+def _at_top(document: Any, key: str, value: Any) -> None:
+    """Add a key before the first table of a TOML document."""
+    import tomlkit
+
+    last = next((k for k in ("primary_region", "app") if k in document), None)
+    if last is None:
+        document.add(key, value)
+        return
+    document.update({key: value}) if key in document else document._insert_after(
+        last, key, tomlkit.item(value)
+    )
 
 
 def venv_path(tree: Tree, objection: Objection) -> list[FileChange]:

@@ -15,6 +15,8 @@ from flywizard.project.survey import Survey
 from flywizard.project.tree import IGNORED
 
 HEAVY = re.compile(r"(?mi)^\s*[\"']?(torch|tensorflow|sentence-transformers|vllm|nvidia-\S+)\b")
+HIDDEN_ELSEWHERE = frozenset({"package.json", "requirements.txt", "pyproject.toml", "alembic.ini"})
+"""Files whose hiding is C-99's to tell."""
 IGNORED_LINES = {"python": (".venv", ".env"), "javascript": ("node_modules", ".next", ".env")}
 
 
@@ -104,7 +106,7 @@ def copy_outside(survey: Survey, findings: Findings) -> Iterator[Objection]:
                     image.path,
                     copy.line,
                 )
-            elif ignored(inner) and not ignored.has_exceptions:
+            elif name not in HIDDEN_ELSEWHERE and ignored(inner) and not ignored.has_exceptions:
                 yield say(
                     True,
                     f"`{image.path}:{copy.line}` copies `{source}`, which .dockerignore hides.",

@@ -306,6 +306,8 @@ def json_lists(survey: Survey, findings: Findings) -> Iterator[Objection]:
                     config.path,
                     line,
                     handled=handled,
+                    fixable=True,
+                    subject=env.name,
                 )
         for service in survey.compose_services():
             plain, line = service.environment.get(env.name, (None, 0))

@@ -92,6 +92,8 @@ def placeholder(survey: Survey, findings: Findings) -> Iterator[Objection]:
                 config.path,
                 line,
                 handled=True,
+                fixable=app_slug(PLACEHOLDER.sub("", config.app)) != "app",
+                subject=config.path,
             )
 
 
@@ -108,11 +110,14 @@ def app_name(survey: Survey, findings: Findings) -> Iterator[Objection]:
                 config.path,
                 line,
                 handled=True,
+                fixable=True,
+                subject=config.path,
             )
 
 
 def memory(survey: Survey, findings: Findings) -> Iterator[Objection]:
     """C-84."""
+    pages = {s.fly_config for s in findings.services if s.framework == "nextjs"}
     for config in survey.fly.values():
         entries = config.data.get("vm")
         entries = [entries] if isinstance(entries, dict) else entries if isinstance(entries, list) else []
@@ -125,11 +130,11 @@ def memory(survey: Survey, findings: Findings) -> Iterator[Objection]:
                     "",
                     False,
                     f"`{config.path}:{line}`: {size} MB is likely to be killed.",
-                    "Use 1 GB.",
+                    "Use 1 GB, and 512 MB of swap." if config.path in pages else "Use 1 GB.",
                     config.path,
                     line,
                     fixable=True,
-                    subject=str(index),
+                    subject=f"{index}:swap" if config.path in pages else str(index),
                 )
 
 

@@ -145,7 +145,8 @@ def no_command(survey: Survey, findings: Findings) -> Iterator[Objection]:
             image.path,
             image.final.line if image.final else 1,
             handled=handled,
-            subject=service.name,
+            fix=service.command is not None,
+            subject=service.command or "",
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from flywizard.project import commands
 from flywizard.project.candidates import ONE_SHOT, collect
 from flywizard.project.model import Evidence, Findings, Objection, Service
+from flywizard.project.rules_python import development_script, foreign_start
 from flywizard.project.survey import Survey
 
 LOCAL = {"127.0.0.1", "localhost", "::1"}
@@ -104,6 +105,8 @@ def ports(survey: Survey, findings: Findings) -> Iterator[Objection]:
                     file,
                     line,
                     handled=True,
+                    fixable=file in survey.fly or file in survey.dockerfiles,
+                    subject=f"{known}>{port}",
                 )
 
 
@@ -124,6 +127,8 @@ def missing_module(survey: Survey, findings: Findings) -> Iterator[Objection]:
             continue
         if ONE_SHOT.search(start.module.rsplit(".", 1)[-1]) or candidate.context is None:
             continue
+        if foreign_start(survey, candidate):
+            continue  # C-25 says more
         top = start.module.split(":")[0].split(".")[0].split("/")[0]
         if top in _TOOLS or re.search(rf"(?m)^\s*[\"']?{re.escape(top.lower())}\b", required):
             continue
@@ -184,6 +189,8 @@ def shell_syntax(survey: Survey, findings: Findings) -> Iterator[Objection]:
                 place.file,
                 place.line,
                 handled=True,
+                fixable=place.file in survey.fly,
+                subject=service.command,
             )
 
 
@@ -220,6 +227,7 @@ def development_server(survey: Survey, findings: Findings) -> Iterator[Objection
         image = survey.dockerfiles.get(path or "")
         start = image.start() if image else None
         if image and start and start[0].development:
+            form = start[1].exec_form() or ()
             yield Objection(
                 "",
                 False,
@@ -227,4 +235,6 @@ def development_server(survey: Survey, findings: Findings) -> Iterator[Objection
                 "Start the production server.",
                 image.path,
                 start[1].line,
+                fixable="--reload" in form or form[:2] == ("fastapi", "dev"),
             )
+    yield from development_script(survey, findings)
