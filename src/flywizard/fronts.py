@@ -283,6 +283,8 @@ class ActionResult:
     text: str = ""
     goto: Page | None = None
     """Page to show next, or None to stay."""
+    field: str = ""
+    """Id of the question on that page that the user is brought to, or empty."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a fault

@@ -10,10 +10,13 @@ from flywizard.fronts import ActionResult, Page
 from flywizard.plain import problem_lines
 from flywizard.plan import StepError
 from flywizard.session_secrets import TOKEN
+from flywizard.session_state import State
 from flywizard.vault import Secret
 
 if TYPE_CHECKING:
     from flywizard.session import Session
+
+ROLES = ("api", "worker", "web")
 
 
 async def act(
@@ -23,6 +26,7 @@ async def act(
     word, _, rest = action.partition(":")
     match word:
         case "recheck" | "prove":
+            await _look_anew(session, page)
             return ActionResult(True)
         case "install-flyctl":
             lines: list[str] = []
@@ -51,6 +55,17 @@ async def act(
             return _fix(session, rest)
         case _:
             return ActionResult(False, f"`{action}` is not known")
+
+
+async def _look_anew(session: Session, page: Page) -> None:
+    """Read again what a page's checks rest on, where that may have been changed outside."""
+    match page:
+        case "project" | "review":
+            await session.read_project()
+        case "signin":
+            await session.enter("signin")
+        case _:
+            return
 
 
 async def _login(session: Session, back: Backstage) -> ActionResult:
@@ -121,12 +136,10 @@ async def remedy(session: Session, action: str, value: str | Secret | None) -> A
         case "retry" | "wait":
             return ActionResult(True, "trying again", "deploy")
         case "edit":
-            question = BY_ID.get(rest)
-            return ActionResult(
-                True,
-                f"change `{question.label}`" if question else "",
-                question.page if question else "project",
-            )
+            question = BY_ID.get(_meant(session.state, rest))
+            if question is None:
+                return ActionResult(True, "", "project")
+            return ActionResult(True, f"change `{question.label}`", question.page, question.id)
         case "set":
             if value is None:
                 return ActionResult(False, f"`{rest}` needs a value")
@@ -141,6 +154,48 @@ async def remedy(session: Session, action: str, value: str | Secret | None) -> A
             return ActionResult(True)
         case _:
             return ActionResult(False, f"`{action}` is not known here")
+
+
+NAMES = frozenset({"APP-1", "APP-2", "APP-4", "APP-OTHER-ORG"})
+"""Rules on the name of one app."""
+
+
+def _meant(state: State, target: str) -> str:
+    """Return the question that ``edit:TARGET`` means: the one of the service whose step failed."""
+    role = _failed_role(state)
+    asked = {q.id for q in state.questions("project")}
+    if state.problem is not None and state.problem.id in NAMES and f"{role}.app" in asked:
+        return f"{role}.app"
+    head, _, tail = target.partition(".")
+    if head not in ROLES or not role or role == head:
+        return target
+    if f"{role}.{tail}" in asked:
+        return f"{role}.{tail}"
+    return target if role == "worker" and state.value("worker.placement") == "group" else ""
+
+
+def _failed_role(state: State) -> str:
+    """Return the role of the service that the last problem is about, or empty.
+
+    Where worker and API share an app, the machine's own words tell which of them ended: its init names the command
+    (``preparing to run: `COMMAND` ``), flyctl the process group (``[worker]``).
+    """
+    _, _, app = state.problem_step.partition(".")
+    apps = {role: state.value(f"{role}.app") for role in ROLES}
+    shared = state.value("worker.placement") == "group" and "worker" in state.roles()
+    if shared and app == apps["api"] and state.problem is not None:
+        said = "\n".join((*state.problem.log, state.problem.raw))
+        command = state.value("worker.command")
+        at = {
+            "api": said.rfind(f"run: `{state.value('api.command')}"),
+            "worker": said.rfind(f"run: `{command}") if command else -1,
+        }
+        if max(at.values()) >= 0:
+            return max(at, key=lambda role: at[role])
+        return "worker" if "[worker]" in said and "[app]" not in said else "api"
+    if shared:
+        apps.pop("worker")
+    return next((role for role, name in apps.items() if name and name == app), "")
 
 
 async def _skip(session: Session) -> ActionResult:

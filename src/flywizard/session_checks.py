@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flywizard import cost, problems, proofs, providers
-from flywizard.answers import BY_ID
+from flywizard.answers import BY_ID, validate
 from flywizard.events import Problem
 from flywizard.flyctl import commands, decode
 from flywizard.flyctl.verdict import reading
@@ -127,6 +127,9 @@ async def _app_name(state: State, field: str, doors: Doors, tell: OnCheck) -> No
     name = state.value(field)
     check = Check(f"name:{field}", f"app {name}", "running", "asking whether the name is free")
     tell(check)
+    if validate(BY_ID[field], name):
+        tell(replace(check, state="waiting", text="needs a name that can be used"))
+        return
     if not state.account.email:
         tell(replace(check, state="skipped", text="not asked: nobody is signed in"))
         return
@@ -210,6 +213,9 @@ def _region(state: State, tell: OnCheck) -> None:
 
 async def _cluster_name(state: State, doors: Doors, tell: OnCheck) -> None:
     name, organization = state.value("database.name"), state.value("signin.organization")
+    if validate(BY_ID["database.name"], name):
+        tell(Check("cluster", "cluster", "waiting", "needs a name that can be used"))
+        return
     check = Check("cluster", f"cluster {name}", "running", "looking for one of that name")
     tell(check)
     if not state.account.email:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from flywizard.engine import Control, Earlier, Engine, Result
 from flywizard.events import Event, PlanReady, RunEnded, RunStarted, StepInfo, StepOutput
 from flywizard.fronts import Note, ReviewFile, ReviewRow, ReviewView, Sink, Summary
 from flywizard.journal import Journal, JournalState
-from flywizard.plan import CHANGING, Plan, Probe, Step, StepError
+from flywizard.plan import CHANGING, Cost, Plan, Probe, Step, StepError
 from flywizard.ports import Context, Ports
 from flywizard.session_state import State
 from flywizard.state_folder import write_private
@@ -166,9 +166,7 @@ def review_of(plan: Plan, looked: Looked, state: State) -> ReviewView:
     longest = critical_path(plan, looked.probes)
     if longest:
         shown.append(f"about {duration(longest)}")
-    notes = [
-        Note("info", f"{c.what}: {cost.money(c.usd, about=c.about)} ({c.source}, {c.date})") for c in costs
-    ]
+    notes = price_notes(costs)
     if state.dirty:
         notes.append(
             Note("warn", f"{len(state.dirty)} files are not committed; they are deployed as they are")
@@ -192,6 +190,15 @@ def review_of(plan: Plan, looked: Looked, state: State) -> ReviewView:
         changes_of(plan, looked.probes),
         plan.digest,
     )
+
+
+def price_notes(costs: Sequence[Cost]) -> list[Note]:
+    """Return one note for each source and date of prices, with the prices taken from there."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for item in costs:
+        words = f"{item.what} {cost.money(item.usd, about=item.about)}"
+        found.setdefault((item.source, item.date), []).append(words)
+    return [Note("info", f"{', '.join(words)} ({source}, {date})") for (source, date), words in found.items()]
 
 
 def critical_path(plan: Plan, probes: Mapping[str, Probe]) -> float:

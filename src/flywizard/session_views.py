@@ -21,6 +21,7 @@ HEADINGS: dict[str, str] = {
     "broker": "Which Kafka?",
     "secrets": "Values that the code needs",
 }
+RECHECK = Action("recheck", "r", "Check again")
 ORIGINS = {
     "derived": "derived",
     "you": "you",
@@ -103,7 +104,7 @@ def _blocked(state: State, page: Page, fields: Sequence[Field], checks: Sequence
 
 def _prerequisites(state: State, checks: tuple[Check, ...]) -> PageView:
     ready = sum(c.state in ("ok", "warn", "skipped") for c in checks)
-    actions = [Action("recheck", "r", "Check again")]
+    actions = [RECHECK]
     if any(c.action == "install-flyctl" and c.state == "failed" for c in checks):
         consent = "Run Fly's official install script? It downloads flyctl into `~/.fly/bin`."
         actions.insert(0, Action("install-flyctl", "i", "Install flyctl", consent=consent))
@@ -139,6 +140,7 @@ def _signin(state: State, checks: tuple[Check, ...]) -> PageView:
     actions = (
         Action("login", "l", "Sign in with the browser", terminal=True),
         Action("paste-token", "t", "Paste a token", wants="secret"),
+        RECHECK,
     )
     notes = []
     if account.email and not checks:
@@ -178,7 +180,7 @@ def _project(state: State, checks: tuple[Check, ...]) -> PageView:
         first = service.evidence[0] if service.evidence else None
         place = f"{first.file}:{first.line}" if first else ""
         rows.append((service.name, service.role, service.command or service.framework or "?", place))
-    fields = tuple(_question_fields(state)) + _fields(state, "project")
+    fields = tuple(_question_fields(state)) + tuple(_named(f, checks) for f in _fields(state, "project"))
     notes = [
         Note(
             "info" if o.handled else "bad" if o.blocking and _applies(state, o.when) else "warn",
@@ -189,10 +191,12 @@ def _project(state: State, checks: tuple[Check, ...]) -> PageView:
     ]
     notes += [Note("info", f"skipped: {text}") for text in findings.skipped[:5]]
     foreign = _foreign(state)
-    actions = foreign + tuple(
+    mendable = [o for o in findings.problems if o.fixable and not o.handled][:9]
+    fixes = [
         Action(f"fix:{o.id}:{o.subject}", str(number), f"Mend {o.id}: {o.remedy}")
-        for number, o in enumerate([o for o in findings.problems if o.fixable and not o.handled][:9], 1)
-    )
+        for number, o in enumerate(mendable, 1)
+    ]
+    actions = (*foreign, *_renames(checks), *fixes, RECHECK)
     what = {"full-stack": "a whole project", "partial": "part of such a project"}.get(
         findings.kind, "not supported"
     )
@@ -214,6 +218,25 @@ def _project(state: State, checks: tuple[Check, ...]) -> PageView:
         actions=actions,
         commands=("files are shown as diffs in the Review; nothing is written before",),
         blocked=blocked,
+    )
+
+
+def _named(item: Field, checks: tuple[Check, ...]) -> Field:
+    """Put what a live check says against a name under the field of that name."""
+    from dataclasses import replace
+
+    failed = next((c for c in checks if c.id == f"name:{item.id}" and c.state == "failed"), None)
+    if failed is None or item.error:
+        return item
+    return replace(item, error=failed.text)
+
+
+def _renames(checks: tuple[Check, ...]) -> tuple[Action, ...]:
+    """Return the names that failed checks offer instead, each on a key that text fields leave alone."""
+    offers = [c.action for c in checks if c.state == "failed" and c.action.startswith("rename:")]
+    return tuple(
+        Action(action, f"f{number}", f"Use {action.rpartition(':')[2]}")
+        for number, action in enumerate(offers[:3], 2)
     )
 
 
@@ -271,7 +294,9 @@ def _database(state: State, checks: tuple[Check, ...]) -> PageView:
             if wants
             else ("No SQL extension is asked for" if found.needed else "The code needs no database")
         )
-    actions = (Action("prove", "p", "Try it again"),) if state.value("database.kind") == "existing" else ()
+    actions = (
+        Action("prove", "r", "Try it again") if state.value("database.kind") == "existing" else RECHECK,
+    )
     return PageView(
         "database",
         HEADINGS["database"],
@@ -344,6 +369,8 @@ def _database_commands(state: State) -> list[str]:
     if state.value("database.kind") != "managed":
         return ["nothing is created: the URL is tried now and set as a secret later"]
     values = state.values()
+    if not values.get("database.name"):
+        return ["the command is shown once the cluster has a name"]
     disk, version = values.get("database.storage_gb", "10"), values.get("database.version", "17")
     if not (disk.isdigit() and version.isdigit()):
         return []
@@ -385,7 +412,7 @@ def _broker(state: State, checks: tuple[Check, ...]) -> PageView:
         fields=fields,
         notes=tuple(notes),
         checks=checks,
-        actions=(Action("prove", "p", "Prove it again"),) if state.value("broker.kind") == "sasl" else (),
+        actions=(Action("prove", "r", "Prove it again"),) if state.value("broker.kind") == "sasl" else (),
         commands=("nothing is created: the credentials are proven now and set as secrets later",),
         problem=next((c.problem for c in checks if c.state == "failed" and c.problem), None),
         blocked=_blocked(state, "broker", fields, checks),
@@ -420,6 +447,7 @@ def _secrets(state: State, checks: tuple[Check, ...]) -> PageView:
         fields=tuple(fields),
         notes=tuple(notes),
         checks=checks,
+        actions=(RECHECK,),
         commands=("values go to Fly over stdin, staged: `fly secrets import --stage`",),
         blocked=f"{missing[0].name} has no value yet" if missing else _blocked(state, "secrets", fields, ()),
     )

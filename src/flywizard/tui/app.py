@@ -96,7 +96,7 @@ class FlywizardApp(QuietCrash[int]):
         """Return the first screen; one pushed later would cost a second layout."""
         return replaceable(self._make(self._start))
 
-    def _make(self, page: Page | None) -> Frame:
+    def _make(self, page: Page | None, field: str = "") -> Frame:
         match page:
             case None:
                 return HomeScreen()
@@ -115,7 +115,7 @@ class FlywizardApp(QuietCrash[int]):
             case _:
                 from flywizard.tui.screens.form import FormScreen
 
-                return FormScreen(page)
+                return FormScreen(page, field)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return our colours for themes that do not name them."""
@@ -127,17 +127,17 @@ class FlywizardApp(QuietCrash[int]):
         if self._start == "deploy":
             self.deploy(resume=True)
 
-    def show(self, page: Page | None) -> None:
-        """Show a page, or Home."""
+    def show(self, page: Page | None, field: str = "") -> None:
+        """Show a page, or Home; ``field`` is the question on it that gets the focus."""
         from flywizard.tui.screens.form import FormScreen
 
         while isinstance(self.screen, ModalScreen):
             self.screen.dismiss(None)
         screen = self.screen
         if isinstance(screen, FormScreen) and page is not None and page not in ("review", "deploy", "done"):
-            screen.go(page)
+            screen.go(page, field)
             return
-        self.switch_screen(self._make(page))
+        self.switch_screen(self._make(page, field))
 
     def rail(self, page: Page | None) -> Sequence[RailItem]:
         """Return the rail; a run that stopped marks its line."""
@@ -186,8 +186,17 @@ class FlywizardApp(QuietCrash[int]):
             self.sink(StepFailed("", refused.problem))
         if self.state.ended is None:
             self.state = replace(self.state, ended=self.clock(), outcome=outcome)
-        if outcome in ("done", "nothing-to-do"):
-            self.call_later(self.show, "done")
+        self.call_later(self.run_ended)
+
+    def run_ended(self) -> None:
+        """Show Done after a good end; a dialog that is open gets its answer first, so that no key means two things."""
+        from flywizard.tui.screens.deploy import DeployScreen
+        from flywizard.tui.screens.dialogs import Conversation
+
+        if isinstance(self.screen, Conversation):
+            self.screen.run_ended(self.state.outcome)
+        if self.state.outcome in ("done", "nothing-to-do") and isinstance(self.screen, DeployScreen):
+            self.show("done")
 
     def sink(self, event: Event) -> None:
         """Take one event of the run: lines into the book, all else into the state."""

@@ -28,37 +28,40 @@ from flywizard.tui.look import (
     ticked,
 )
 
+WIDEST = 84
+"""Cells after which the column of times does not move further from the words."""
+
 
 def checks(items: Sequence[Check], width: int, now: float) -> Content:
     """Return one line a check (glyph, title, what it found, time) and below it what mends it."""
     title_width = min(max((cell_len(c.title) for c in items), default=0), max(12, width // 2)) + 2
-    found_width = min(40, max((cell_len(line(c.text)) for c in items if c.seconds is not None), default=0))
+    time_width = max((cell_len(short(c.seconds)) for c in items if c.seconds is not None), default=0)
+    end = min(width, WIDEST)
     rows: list[Content] = []
     for check in items:
         glyph, colour = CHECK_GLYPHS[check.state]
         if check.state == "running":
             glyph = spinner(now)
         text = check.text or {"running": "checking…", "skipped": "skipped"}.get(check.state, "")
-        time = "" if check.seconds is None else f"  {short(check.seconds)}"
+        time = "" if check.seconds is None else f"{short(check.seconds):>{time_width}}"
         title_style = (
             STRONG if check.state == "failed" else DIM if check.state in ("waiting", "skipped") else ""
         )
-        room = max(8, width - 2 - title_width - cell_len(time))
+        room = max(8, end - 2 - title_width - (time_width + 2 if time_width else 0))
         text = line(text)
-        if cell_len(text) > room:
-            rows.append(Content.assemble((glyph, colour), " ", (line(check.title), title_style), (time, DIM)))
-            rows += _wrapped(text, width - 2, DIM)
-        else:
-            padded = fit(text, min(room, found_width)) if time and cell_len(text) <= found_width else text
-            rows.append(
-                Content.assemble(
-                    (glyph, colour),
-                    " ",
-                    (fit(check.title, title_width), title_style),
-                    (padded, DIM),
-                    (time, DIM),
-                )
+        below = cell_len(text) > room
+        rows.append(
+            Content.assemble(
+                (glyph, colour),
+                " ",
+                (fit(check.title, title_width), title_style),
+                ("" if below else text if not time else fit(text, room), DIM),
+                (" " * room if below and time else "", ""),
+                (f"  {time}" if time else "", DIM),
             )
+        )
+        if below:
+            rows += _wrapped(text, end - 2, DIM)
         if check.fix and check.state in ("failed", "warn"):
             rows.append(Content.assemble("  ", ("hint: ", SKY), *ticked(check.fix)))
     return joined(rows)

@@ -114,6 +114,10 @@ class DeployScreen(Frame):
         self.set_interval(1 / RATE, self.tick)
         self.tick()
 
+    def on_screen_resume(self) -> None:
+        """A dialog was closed: the run may have ended meanwhile."""
+        self.call_later(self.flywizard.run_ended)
+
     def on_resize(self, event: Resize) -> None:
         """The progress line has another length."""
         self._seen = None
@@ -385,7 +389,7 @@ class DeployScreen(Frame):
         if result.goto == "deploy":
             self.flywizard.deploy(resume=True)
         else:
-            self.call_later(self.flywizard.show, result.goto)
+            self.call_later(self.flywizard.show, result.goto, result.field)
 
 
 STOPPED = Problem(

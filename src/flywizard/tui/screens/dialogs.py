@@ -185,9 +185,8 @@ class Conversation(Dialog[StopKind]):
         """What runs, and the four ways."""
         with Vertical(classes="dialog"):
             yield Static(Content.styled("Stop the run?", STRONG), classes="dialog-title")
-            if self._titles:
-                text = "running now: " + ", ".join(line(title) for title in self._titles)
-                yield Static(Content.styled(text, DIM), classes="dialog-text")
+            text = "running now: " + ", ".join(line(title) for title in self._titles) if self._titles else ""
+            yield Static(Content.styled(text, DIM), classes="dialog-text")
             for kind, label, detail in STOP_CHOICES:
                 with Horizontal(classes="stop-line"):
                     yield Press(label, f"stop-{kind}", primary=kind == "keep")
@@ -196,6 +195,19 @@ class Conversation(Dialog[StopKind]):
                 Content.styled("enter chooses · esc keeps going · ctrl+c again stops at once", DIM),
                 classes="dialog-foot",
             )
+
+    def on_mount(self) -> None:
+        """Leave no gap where nothing runs at the moment."""
+        self.query_one(".dialog-text").display = bool(self._titles)
+
+    def run_ended(self, outcome: str | None) -> None:
+        """Say that there is nothing left to stop; whatever is chosen closes the dialog and does no more."""
+        words = "all steps are done" if outcome in ("done", "nothing-to-do") else "it stopped by itself"
+        said = self.query_one(".dialog-text", Static)
+        said.update(
+            Content.assemble(("The run ended meanwhile: ", STRONG), f"{words}. Any choice closes this.")
+        )
+        said.display = True
 
     @on(Press.Pressed)
     def _pressed(self, event: Press.Pressed) -> None:

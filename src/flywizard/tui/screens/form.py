@@ -15,7 +15,7 @@ from textual.widgets import Input, Static, TextArea
 from textual.worker import Worker
 
 from flywizard.fronts import PAGES, Action, Check, Page
-from flywizard.tui.look import DIM, line
+from flywizard.tui.look import DIM, joined, line
 from flywizard.tui.screens.dialogs import Confirm, Pick, Prompt
 from flywizard.tui.screens.form_drawing import FormDrawing
 from flywizard.tui.widgets.choice import ChoiceList, Picker
@@ -34,12 +34,14 @@ class FormScreen(FormDrawing):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next", "Next", show=False, id="form-next"),
         Binding("escape", "back", "Back", show=False, id="form-back"),
+        Binding("f5", "again", "Check again", show=False, id="form-again"),
         Binding("pageup", "page(-1)", "Scroll up", show=False, id="form-up"),
         Binding("pagedown", "page(1)", "Scroll down", show=False, id="form-down"),
     ]
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, field: str = "") -> None:
         super().__init__(page)
+        self._wanted = field
         self._checker: Worker[None] | None = None
         self._debounce: Timer | None = None
         self._leaving = False
@@ -50,9 +52,9 @@ class FormScreen(FormDrawing):
         self.set_interval(1 / 6, self._spin)
         self._enter()
 
-    def go(self, page: Page) -> None:
-        """Change to another form page."""
-        self.page = page
+    def go(self, page: Page, field: str = "") -> None:
+        """Change to another form page; ``field`` gets the focus there."""
+        self.page, self._wanted = page, field
         self._shape, self._errors, self._result = None, {}, None
         self._checks, self._typing, self._busy = {}, "", ""
         self._go_on = self._leaving = False
@@ -66,6 +68,7 @@ class FormScreen(FormDrawing):
         await self.wizard.enter(self.page)
         self._entering = False
         await self._redraw(focus=True)
+        self._wanted = ""
         self._start_checks()
 
     # -- checks
@@ -87,7 +90,7 @@ class FormScreen(FormDrawing):
 
     def _start_checks(self) -> None:
         self._stop_checks()
-        self._checks = {}
+        self._checks, self._stale = {}, False
         self._round += 1
         self._checker = self._check(self.page, self._round)
         self.draw()
@@ -108,12 +111,15 @@ class FormScreen(FormDrawing):
         self._checker = None
         self._checks = {}
         await self._redraw()
+        if self.focused is self._placed and (bad := next((f for f in self._view().fields if f.error), None)):
+            self._focus_field(bad.id)
         if self._go_on and not self._waiting:
             self.action_next()
 
     def _check_soon(self) -> None:
         if self._debounce is not None:
             self._debounce.stop()
+        self._stale = True
         self._debounce = self.set_timer(DEBOUNCE, self._start_checks)
 
     # -- answers
@@ -164,10 +170,11 @@ class FormScreen(FormDrawing):
         hint = "space opens the list" if isinstance(event.row.control, Picker) else ""
         if isinstance(event.row.control, ChoiceList):
             hint = "↑↓ choose"
-        names = " · ".join(
-            x for x in (line(field.help), hint, field.flag and f"`{field.flag}`", field.variable) if x
+        names = " · ".join(x for x in (hint, field.flag and f"`{field.flag}`", field.variable) if x)
+        self.query_one("#help", Static).update(
+            joined([Content.styled(line(field.help), DIM), Content.styled(line(names), DIM)])
         )
-        self.query_one("#help", Static).update(Content.styled(line(names), DIM))
+        self.draw_frame()
 
     @on(Picker.Opened)
     @work(group="dialog", exclusive=True, description="choose from a list")
@@ -232,6 +239,12 @@ class FormScreen(FormDrawing):
 
     # -- actions of the page
 
+    def action_again(self) -> None:
+        """Run the checks again, also while a text field has the focus."""
+        again = self._again(self._view())
+        if again is not None:
+            self.action_do(again.id)
+
     def on_key(self, event: Key) -> None:
         """Run the action whose key was pressed; letters only where no text field has the focus."""
         if isinstance(self.focused, Input | TextArea) and event.is_printable:
@@ -280,7 +293,7 @@ class FormScreen(FormDrawing):
             self._busy = ""
         self._result = result
         if result.goto is not None and result.goto != page:
-            self.call_later(self.flywizard.show, result.goto)
+            self.call_later(self.flywizard.show, result.goto, result.field)
             return
         await self._redraw()
         self._start_checks()

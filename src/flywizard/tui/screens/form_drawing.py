@@ -9,17 +9,22 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Input, Static, TextArea
 
-from flywizard.fronts import ActionResult, Check, Field, Page, PageView
+from flywizard.fronts import Action, ActionResult, Check, Field, Page, PageView
 from flywizard.tui import words
 from flywizard.tui.look import BAD, DIM, GOOD, STRONG, line, ticked
 from flywizard.tui.screens.frame import PAGES_CSS, Frame, buttons
-from flywizard.tui.widgets.fields import FieldRow, label_width, shape
+from flywizard.tui.widgets.fields import FieldRow, label_width, shape, source_width
 from flywizard.tui.widgets.press import Press
 
 AIRY = 4
 """Up to this many questions have a blank line between them."""
+
+
+def shown_key(action: Action) -> str:
+    """Return an action's key as it is shown: ``r``, ``F2``."""
+    return action.key.upper() if len(action.key) > 1 else action.key
 
 
 class FormDrawing(Frame):
@@ -40,6 +45,12 @@ class FormDrawing(Frame):
         self._result: ActionResult | None = None
         self._drawing = False
         self._shown_problem = ""
+        self._wanted = ""
+        """Id of the question that gets the focus when the page stands."""
+        self._placed: Widget | None = None
+        """What got the focus without the user's doing."""
+        self._stale = False
+        """An answer changed: what the checks said is of the past."""
 
     @property
     def _waiting(self) -> bool:
@@ -57,16 +68,28 @@ class FormDrawing(Frame):
 
     def key_hints(self) -> list[tuple[str, str, str]]:
         """Return the page's own keys first."""
-        own = [(a.key, a.label, f"screen.do('{a.id}')") for a in self._view().actions if a.key]
+        view = self._view()
+        again = self._again(view)
+        typing = isinstance(self.focused, Input | TextArea)
+        own = []
+        for action in sorted(view.actions, key=lambda a: len(a.key) == 1):
+            key = "F5" if typing and action is again else shown_key(action)
+            if key and not (typing and len(key) == 1):
+                own.append((key, action.label[:1].lower() + action.label[1:], f"screen.do('{action.id}')"))
         return [
             ("enter", "next", "screen.next"),
             ("esc", "back", "screen.back"),
-            *own[:3],
+            *own[:4],
             ("F1", "help", "app.help"),
             ("^l", "log", "app.show_log_path"),
             ("^p", "commands", "app.command_palette"),
             ("^q", "quit", "app.leave"),
         ]
+
+    @staticmethod
+    def _again(view: PageView) -> Action | None:
+        """Return the action that runs the page's checks once more, or None."""
+        return next((a for a in view.actions if a.id in ("recheck", "prove")), None)
 
     def _view(self) -> PageView:
         return self.wizard.view(self.page)
@@ -106,6 +129,7 @@ class FormDrawing(Frame):
             await form.remove_children()
             made: list[Widget] = []
             width = label_width(view.fields)
+            source = source_width(view.fields, self.query_one("#form").content_size.width)
             group = ""
             made.append(Static(classes="rows part"))
             for field in view.fields:
@@ -117,16 +141,21 @@ class FormDrawing(Frame):
                             classes="group -later" if len(made) > 1 else "group",
                         )
                     )
-                made.append(FieldRow(field, width))
+                made.append(FieldRow(field, width, source))
             made.append(Static(classes="notes part"))
             made.append(Static(classes="checks part"))
             made.append(Static(classes="result part"))
-            if view.actions:
+            offered = [a for a in view.actions if a is not self._again(view)]
+            if offered:
                 made.append(
                     Horizontal(
                         *(
-                            Press(f"{a.label} ({a.key})" if a.key else a.label, name=a.id, classes="action")
-                            for a in view.actions
+                            Press(
+                                f"{a.label} ({shown_key(a)})" if a.key else a.label,
+                                name=a.id,
+                                classes="action",
+                            )
+                            for a in offered
                         ),
                         classes="actions",
                     )
@@ -137,6 +166,8 @@ class FormDrawing(Frame):
             form.scroll_home(animate=False)
 
     def _update(self, view: PageView) -> None:
+        if self._focus_shown():
+            self.call_after_refresh(self._keep_focus_shown)
         title = self.query_one("#title", Static)
         title.update(Content.styled(line(view.title), STRONG))
         lede = self.query_one("#lede", Static)
@@ -165,7 +196,11 @@ class FormDrawing(Frame):
             (c.problem for c in self._all_checks(view) if c.problem is not None and c.state == "failed"), None
         )
         self._part("problem", words.problem(problem, keys=False) if problem else Content(""))
-        if problem is not None and problem.id != self._shown_problem:
+        if (
+            problem is not None
+            and problem.id != self._shown_problem
+            and not any(f.error for f in view.fields)
+        ):
             self.call_after_refresh(self._reveal_problem)
         self._shown_problem = problem.id if problem is not None else ""
         box = self.query_one("#commands", Static)
@@ -193,8 +228,12 @@ class FormDrawing(Frame):
             part.scroll_visible(animate=False)
 
     def _all_checks(self, view: PageView) -> list[Check]:
-        """Return the page's checks, the newest state of each."""
+        """Return the page's checks, the newest state of each; after an edit none counts before it ran again."""
         merged = {c.id: c for c in view.checks} | self._checks
+        if self._stale:
+            merged = {
+                c.id: Check(c.id, c.title, "waiting", "checked again in a moment") for c in merged.values()
+            }
         return list(merged.values())
 
     def _draw_checks(self, view: PageView, width: int) -> None:
@@ -222,8 +261,26 @@ class FormDrawing(Frame):
         """Focus the first question that needs an answer, else the first, else Next."""
         rows = [r for r in self.query(FieldRow) if not r.field.readonly]
         wanting = [r for r in rows if r.field.error or (r.field.required and not r.field.value)]
-        target = next(iter(wanting or rows), None)
-        (self.query_one("#next") if target is None else target.control).focus()
+        wanted = [r for r in rows if r.field.id == self._wanted]
+        target = next(iter(wanted or wanting or rows), None)
+        self._placed = self.query_one("#next") if target is None else target.control
+        self._placed.focus()
+        self.call_after_refresh(self._keep_focus_shown)
+
+    def _focus_shown(self) -> bool:
+        """Tell whether the field with the focus is in the window of the form."""
+        form, focused = self.query_one("#form"), self.focused
+        if focused is None or form not in focused.ancestors:
+            return False
+        return form.region.contains(*focused.region.offset)
+
+    def _keep_focus_shown(self) -> None:
+        """Bring the field with the focus back into the window, with its error, when lines above it moved it out."""
+        form, focused = self.query_one("#form"), self.focused
+        if focused is None or form not in focused.ancestors:
+            return
+        row = next((r for r in focused.ancestors if isinstance(r, FieldRow)), None)
+        (row or focused).scroll_visible(animate=False, immediate=True)
 
     def _focus_field(self, field_id: str) -> None:
         for row in self.query(FieldRow):

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from flywizard.fronts import Page, ReviewRow, ReviewView
 from flywizard.tui import words
-from flywizard.tui.look import BAD, DIM, GOOD, STRONG, WARN, line, span
+from flywizard.tui.look import BAD, DIM, GOOD, STRONG, WARN, line, span, ticked
 from flywizard.tui.screens.dialogs import Confirm, Prompt, Reader
 from flywizard.tui.screens.frame import PAGES_CSS, Frame, buttons
 from flywizard.tui.widgets.press import Press
@@ -30,6 +30,7 @@ class ReviewScreen(Frame):
         Binding("escape", "back", "Back", show=False, id="review-back"),
         Binding("f", "files", "Files", show=False, id="review-files"),
         Binding("c", "copy", "Copy commands", show=False, id="review-copy"),
+        Binding("r,f5", "again", "Look again", show=False, id="review-again"),
         Binding("s", "save", "Save the plan", show=False, id="review-save"),
         Binding("d,enter", "deploy", "Deploy", show=False, id="review-deploy"),
         Binding("up", "row(-1)", "Row up", show=False, id="review-up"),
@@ -49,6 +50,7 @@ class ReviewScreen(Frame):
         yield ReviewHead(id="review-head")
         yield ReviewTable()
         yield Static(id="review-notes", classes="part")
+        yield Static(id="blocked")
         yield Static(id="commands")
         yield Static(id="total")
         yield buttons(
@@ -58,11 +60,13 @@ class ReviewScreen(Frame):
 
     def key_hints(self) -> list[tuple[str, str, str]]:
         """Return the keys of the Review."""
+        blocked = self._review is not None and bool(self._review.blocked)
         return [
-            ("enter", "deploy", "screen.deploy"),
+            *([] if blocked else [("enter", "deploy", "screen.deploy")]),
+            ("r", "look again", "screen.again"),
             ("↑↓", "rows", ""),
             ("f", "files", "screen.files"),
-            ("c", "copy commands", "screen.copy"),
+            ("c", "copy", "screen.copy"),
             ("s", "save plan", "screen.save"),
             ("esc", "back", "screen.back"),
             ("F1", "help", "app.help"),
@@ -74,7 +78,9 @@ class ReviewScreen(Frame):
         self._load()
 
     @work(group="review", exclusive=True, description="probe, plan and price")
-    async def _load(self) -> None:
+    async def _load(self, *, again: bool = False) -> None:
+        if again:
+            await self.wizard.act("review", "recheck")
         review = await self.wizard.review()
         self._review = review
         self.query_one(ReviewTable).draw(review.rows)
@@ -96,8 +102,17 @@ class ReviewScreen(Frame):
             total += [("  ", ""), span(review.idle, DIM)]
         self.query_one("#total", Static).update(Content.assemble(*total))
         self.query_one("#deploy", Press).set_class(bool(review.blocked), "-blocked")
-        reason = self._said or Content.styled(line(review.blocked), BAD)
-        self.query_one("#reason", Static).update(reason)
+        blocked = self.query_one("#blocked", Static)
+        blocked.display = bool(review.blocked)
+        blocked.update(Content.assemble(("✗ ", BAD), *ticked(review.blocked, BAD)))
+        self.query_one("#reason", Static).update(self._said or Content(""))
+
+    def action_again(self) -> None:
+        """Probe, plan and price once more."""
+        self._review, self._said = None, None
+        self.query_one("#lede", Static).update(Content.styled("looking at what is there…", DIM))
+        self.query_one("#reason", Static).update("")
+        self._load(again=True)
 
     def _say(self, ok: bool, text: str) -> None:
         self._said = Content.assemble(("✓ ", GOOD) if ok else ("! ", WARN), (line(text), DIM))

@@ -62,12 +62,13 @@ class ChoiceList(Widget, can_focus=True):
         for choice in self.choices:
             chosen = choice.value == self.value
             detail = choice.disabled or choice.detail
-            middle = max(0, width - 4 - label_width - price_width)
+            price = f"{line(choice.price):>{price_width}} " if choice.price else ""
+            middle = max(0, width - 3 - label_width - cell_len(price))
             row = Content.assemble(
                 (" ● " if chosen else " ○ ", GOOD if chosen else DIM),
                 (fit(choice.label, label_width), DIM if choice.disabled else STRONG if chosen else ""),
                 (fit(detail, middle), DIM),
-                (f"{line(choice.price):>{price_width}} ", "" if chosen else DIM),
+                (price, "" if chosen else DIM),
             )
             if chosen:
                 row = row.stylize("on $chosen" if self.has_focus else "on $field")

@@ -66,19 +66,20 @@ class Focused(Message):
 class FieldRow(Vertical):
     """One question."""
 
-    def __init__(self, field: Field, label_width: int) -> None:
+    def __init__(self, field: Field, label_width: int, source_width: int) -> None:
         super().__init__(classes="field-row")
         self.field = field
         self._label_width = label_width
         self._drawn = field.value
         self._control: Widget = self._make()
         self._source = Static(classes="source")
+        self._source.styles.width = source_width
         self._error = Static(classes="error")
 
     def _make(self) -> Widget:
         field = self.field
         if field.readonly:
-            return Static(Content(line(field.value)), classes="control")
+            return Static(Content(line(field.value)), classes="control readonly")
         match field.kind:
             case "choice":
                 return (
@@ -202,3 +203,14 @@ class FieldRow(Vertical):
 def label_width(fields: tuple[Field, ...]) -> int:
     """Return the common width of the labels in cells."""
     return min(28, max((cell_len(f.label) for f in fields if not listed(f)), default=0))
+
+
+SOURCES = (12, 26)
+"""Fewest and most cells of the column that says where an answer comes from."""
+
+
+def source_width(fields: tuple[Field, ...], width: int) -> int:
+    """Return the cells of the sources' column in a form of ``width`` cells."""
+    fewest, most = SOURCES
+    longest = max((cell_len(f.source) for f in fields if not listed(f)), default=0)
+    return max(fewest, min(longest, most, max(fewest, width // 4)))
