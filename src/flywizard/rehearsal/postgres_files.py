@@ -126,7 +126,7 @@ def _reachable(path: Path) -> bool:
 
 
 def prepare(data_dir: Path, who: Owner) -> Installation:
-    """Choose the places and write the note and the settings; keeps what an earlier start chose, but the port.
+    """Choose the places and write the note and the settings; keeps what an earlier start chose, where it still can.
 
     Raises:
         Unavailable: no programs, or no place that the server's user may enter.
@@ -150,7 +150,7 @@ def prepare(data_dir: Path, who: Owner) -> Installation:
         data_dir,
         base / "postgres",
         bin_dir,
-        free_port(),
+        free_port(earlier.port if earlier else 0),
         earlier.password if earlier else secrets.token_urlsafe(18),
     )
     _write_note(fresh)
@@ -263,10 +263,14 @@ async def run(
         raise
 
 
-def free_port() -> int:
-    """Return a port of loopback that is free right now."""
+def free_port(wanted: int = 0) -> int:
+    """Return a port of loopback that is free right now: the wanted one, if it can be had."""
     with socket.socket() as sock:
-        sock.bind((HOST, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((HOST, wanted))
+        except OSError:
+            sock.bind((HOST, 0))
         return int(sock.getsockname()[1])
 
 
