@@ -8,11 +8,11 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flywizard.project import detect_broker, detect_data, dotenv_names, nextjs
+from flywizard.project import applications, detect_broker, detect_data, dotenv_names, nextjs
 from flywizard.project import survey as surveys
 from flywizard.project.candidates import Candidate, collect, roots_of
 from flywizard.project.compose import join
-from flywizard.project.detect_api import api_service
+from flywizard.project.detect_api import api_service, asgi_service, root_for
 from flywizard.project.detect_worker import worker_services
 from flywizard.project.model import Evidence, Findings, Objection, Question, Role, Service
 from flywizard.project.survey import Survey
@@ -72,10 +72,12 @@ def findings_of(survey: Survey, answers: Mapping[str, str]) -> Findings:
     """Return Findings without objections."""
     candidates = collect(survey)
     questions: list[Question] = []
-    api = api_service(survey, candidates, answers, questions)
-    workers = worker_services(survey, candidates, api, answers, questions)
+    known = applications.sort_out(survey, candidates, answers, questions)
+    api = api_service(survey, candidates, answers, questions, known)
+    workers = worker_services(survey, candidates, api, answers, questions, known)
     web = _web(survey, candidates, answers, questions)
-    services = tuple(s for s in (api, *workers, web) if s is not None)
+    others = _others(survey, candidates, known)
+    services = tuple(s for s in (api, *workers, web, *others) if s is not None)
     services = _with_images(candidates, services)
     reached = {s.name: _files_of(survey, s) for s in services if s.language == "python"}
     env = detect_data.environment(survey, services, reached)
@@ -98,6 +100,15 @@ def findings_of(survey: Survey, answers: Mapping[str, str]) -> Findings:
     )
 
 
+def _others(survey: Survey, candidates: list[Candidate], known: applications.Applications) -> list[Service]:
+    out = []
+    for entry in known.others:
+        mine = known.commands[entry]
+        name = next((n for c in mine if (n := c.compose_service or c.group)), "other")
+        out.append(asgi_service(survey, entry, mine, candidates, name, "other"))
+    return out
+
+
 def _files_of(survey: Survey, service: Service) -> set[str]:
     """Return the Python files that a service loads; all of its context where its entry is unknown."""
     from flywizard.project.modules import reachable
@@ -105,7 +116,9 @@ def _files_of(survey: Survey, service: Service) -> set[str]:
     context = service.path or "."
     if service.entry_file is None:
         return set(survey.python) & set(survey.tree.under(context))
-    return reachable(service.entry_file, roots_of(survey, context, service.dockerfile), survey.python)
+    roots = roots_of(survey, context, service.dockerfile)
+    root = root_for(survey, service.entry_file, context, service.dockerfile)
+    return reachable(service.entry_file, tuple(dict.fromkeys((*roots, root))), survey.python)
 
 
 def _web(

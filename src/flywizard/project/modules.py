@@ -26,6 +26,14 @@ def find(module: str, roots: tuple[str, ...], files: Mapping[str, PythonFile]) -
     return next((path for path in candidates(module, roots) if path in files), None)
 
 
+def relative(path: str, name: str, files: Mapping[str, PythonFile]) -> str | None:
+    """Return the file of a relative import in ``path``, or None."""
+    base = path.rsplit("/", 1)[0] if "/" in path else ""
+    for _step in range(len(name) - len(name.lstrip(".")) - 1):
+        base = base.rsplit("/", 1)[0] if "/" in base else ""
+    return find(name.lstrip("."), (base or ".",), files) if name.lstrip(".") else None
+
+
 def reachable(start: str, roots: tuple[str, ...], files: Mapping[str, PythonFile]) -> set[str]:
     """Return the files that importing ``start`` loads, itself included."""
     seen: set[str] = set()
@@ -35,16 +43,29 @@ def reachable(start: str, roots: tuple[str, ...], files: Mapping[str, PythonFile
         if path in seen or path not in files:
             continue
         seen.add(path)
-        folder = path.rsplit("/", 1)[0] if "/" in path else ""
         for name, _ in files[path].imports:
-            if name.startswith("."):
-                level = len(name) - len(name.lstrip("."))
-                base = folder
-                for _step in range(level - 1):
-                    base = base.rsplit("/", 1)[0] if "/" in base else ""
-                target = find(name.lstrip("."), (base or ".",), files) if name.lstrip(".") else None
-            else:
-                target = find(name, roots, files)
+            near = name.startswith(".")
+            target = relative(path, name, files) if near else find(name, roots, files)
             if target is not None:
                 pending.append(target)
     return seen
+
+
+def package_root(entry: str, context: str, files: Mapping[str, PythonFile]) -> str:
+    """Return the folder at or below the context from which the entry's own imports resolve best."""
+    folders = []
+    folder = entry.rpartition("/")[0] or "."
+    while True:
+        folders.append(folder)
+        if folder in {context, "."}:
+            break
+        folder = folder.rpartition("/")[0] or "."
+    folders.reverse()
+    if folders[0] != context:
+        return context
+    names = [n for n, _ in files[entry].imports if n and not n.startswith(".")]
+
+    def resolved(root: str) -> int:
+        return sum(find(name, (root,), files) is not None for name in names)
+
+    return max(folders, key=lambda root: (resolved(root), -folders.index(root)))

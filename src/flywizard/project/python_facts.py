@@ -146,6 +146,10 @@ class PythonFile:
     """Called name to the keywords it is given anywhere in the file (``**`` for unknown ones)."""
     loops: int | None = None
     """Line of an endless loop, or of ``async for`` over a consumer."""
+    includes: list[tuple[str, str, str]] = field(default_factory=list)
+    """(owner, router, prefix) of ``include_router``."""
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Local name to the dotted name that was imported under it."""
     mounts: list[str] = field(default_factory=list)
     """Names of applications that are mounted into another."""
     scheduler: int | None = None

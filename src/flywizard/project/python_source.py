@@ -98,6 +98,15 @@ class _Reader:
                     pass
         read_settings(nodes, self.out)
         for node in nodes:
+            match node:
+                case ast.Assign(targets=[target], value=ast.Call(func=func, keywords=given)) if (
+                    last_name(func) == "APIRouter"
+                ):
+                    for word in given:
+                        if word.arg == "prefix":
+                            self.out.prefixes[last_name(target)] = self._string(word.value)
+                case _:
+                    pass
             if isinstance(node, ast.Call):
                 self._call(node)
         read_kafka(nodes, self.out)
@@ -112,6 +121,8 @@ class _Reader:
                     self.out.imports.append((base, node.lineno))
                     joined = base if base.endswith(".") else base + "."
                     self.out.imports += [(joined + alias.name, node.lineno) for alias in names]
+                    for alias in names:
+                        self.out.aliases[alias.asname or alias.name] = joined + alias.name
                 case _:
                     pass
 
@@ -216,11 +227,10 @@ class _Reader:
                 else None
             )
             self.out.cors = (literals, literal(words.get("allow_credentials")) == "true", node.lineno)
-        elif last == "APIRouter" and "prefix" in words:
-            # routers are nearly always called "router"; the exact name costs a parent map
-            self.out.prefixes["router"] = self._string(words["prefix"])
-        elif last == "include_router" and node.args and "prefix" in words:
-            self.out.prefixes["include:" + dotted(node.args[0])] = self._string(words["prefix"])
+        elif last == "include_router" and (node.args or "router" in words):
+            router = dotted(node.args[0] if node.args else words["router"])
+            prefix = self._string(words["prefix"]) if "prefix" in words else ""
+            self.out.includes.append((name.rpartition(".")[0], router, prefix))
         elif last == "mount" and (len(node.args) > 1 or "app" in words):
             self.out.mounts.append(dotted(node.args[1] if len(node.args) > 1 else words["app"]))
         elif (
@@ -268,7 +278,7 @@ class _Reader:
         host = words.get("host") or (node.args[1] if len(node.args) > 1 else None)
         known = self.out.values.get(last_name(host)) if host is not None else None
         self.out.run_port = (
-            literal(host) or (known.default if known else None),
+            literal(host) or (known.default if known else None) or (dotted(host) or "?" if host else None),
             int(port) if port else None,
             node.lineno,
         )
