@@ -78,7 +78,7 @@ def findings_of(survey: Survey, answers: Mapping[str, str]) -> Findings:
     web = _web(survey, candidates, answers, questions)
     others = _others(survey, candidates, known)
     services = tuple(s for s in (api, *workers, web, *others) if s is not None)
-    services = _with_images(candidates, services)
+    services = workspaces.placed(survey.tree, _with_images(candidates, services))
     reached = {s.name: _files_of(survey, s) for s in services if s.language == "python"}
     env = detect_data.environment(survey, services, reached)
     database = detect_data.database(survey, services, reached, env, answers, questions)

@@ -83,6 +83,8 @@ class Service:
     public_names: tuple[str, ...] = ()
     """``NEXT_PUBLIC_…`` and the like that its source reads."""
     standalone: bool | None = None
+    workspace: str | None = None
+    """The folder above whose lock file covers it, where that is not its own."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the contract's shape and the additional fields."""
