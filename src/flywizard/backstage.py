@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from flywizard.draft import Account
 from flywizard.fronts import OnCheck
-from flywizard.ports import Kafka, Ports
 from flywizard.vault import LayeredVault, Secret
+
+if TYPE_CHECKING:
+    from flywizard.ports import Kafka, Ports
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,16 @@ class Problem:
         }
 
 
+class StepError(Exception):
+    """A step failed; carries the named problem, never a secret."""
+
+    def __init__(self, problem: Problem, *, sure: bool = False) -> None:
+        """Take the problem. ``sure``: it was found by a look, so that another look can't settle it."""
+        super().__init__(problem.id, problem.what)
+        self.problem = problem
+        self.sure = sure
+
+
 @dataclass(frozen=True, slots=True)
 class StepInfo:
     """What a front needs to draw a step before it runs."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from flywizard.events import Problem, StepInfo
+from flywizard.events import StepError as StepError
+from flywizard.events import StepInfo
 from flywizard.vault import MASK
 
 if TYPE_CHECKING:
@@ -23,16 +24,6 @@ CHANGING: frozenset[str] = frozenset({"create", "change", "run", "set", "write"}
 
 class PlanError(ValueError):
     """The steps do not form a plan: a repeated id, an unknown need, or a cycle."""
-
-
-class StepError(Exception):
-    """A step failed; carries the named problem, never a secret."""
-
-    def __init__(self, problem: Problem, *, sure: bool = False) -> None:
-        """Take the problem. ``sure``: it was found by a look, so that another look can't settle it."""
-        super().__init__(problem.id, problem.what)
-        self.problem = problem
-        self.sure = sure
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from flywizard import session_home
 from flywizard.answers import BY_ID, validate
 from flywizard.backstage import Backstage
 from flywizard.draft import Answer, from_environment
-from flywizard.events import Outcome, Problem
+from flywizard.events import Outcome, Problem, StepError
 from flywizard.fronts import (
     PAGES,
     ActionResult,
@@ -33,8 +33,6 @@ from flywizard.fronts import (
 )
 from flywizard.journal import FILE as JOURNAL_FILE
 from flywizard.journal import JournalState, read_state
-from flywizard.plan import StepError
-from flywizard.ports import LookError
 from flywizard.session_place import DRAFT, Place, foreign_hint, foreign_words
 from flywizard.session_secrets import Keeping
 from flywizard.session_state import State, environment_answers
@@ -337,6 +335,8 @@ class Session:
     async def _ask_what_fly_holds(self) -> None:
         if not self.state.account.email:
             return
+        from flywizard.ports import LookError
+
         ports = await self.doors()
         for role in ("api", "worker", "web"):
             app = self.state.value(f"{role}.app")

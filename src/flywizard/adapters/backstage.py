@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flywizard.backstage import GitState, StandIns
 from flywizard.draft import Account, RegionChoice
-from flywizard.events import Problem, Remedy
+from flywizard.events import Problem, Remedy, StepError
 from flywizard.fronts import OnCheck
-from flywizard.plan import Command, StepError
-from flywizard.ports import Ended, Kafka, Ports
 from flywizard.vault import LayeredVault, Secret
 
 if TYPE_CHECKING:
     from flywizard.adapters.fly_http import FlyHttp
     from flywizard.adapters.web import Edge
+    from flywizard.plan import Command
+    from flywizard.ports import Ended, Kafka, Ports
 
 T = TypeVar("T")
 TOKEN = "FLY_API_TOKEN"  # noqa: S105 - a variable's name
@@ -292,6 +292,7 @@ class RealBackstage:
         from flywizard.adapters.fly_http import FlyHttp, SystemClock
         from flywizard.adapters.postgres import Postgres
         from flywizard.adapters.web import PublicWeb
+        from flywizard.ports import Ports
         from flywizard.state_folder import private_folder
 
         runs = private_folder(folder / "runs")
