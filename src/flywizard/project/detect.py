@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flywizard.project import applications, detect_broker, detect_data, dotenv_names, nextjs
+from flywizard.project import applications, detect_broker, detect_data, dotenv_names, nextjs, workspaces
 from flywizard.project import survey as surveys
 from flywizard.project.candidates import Candidate, collect, roots_of
 from flywizard.project.compose import join

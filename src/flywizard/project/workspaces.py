@@ -129,7 +129,7 @@ def script_manager(tree: Tree, folder: str) -> str | None:
 def manifests(tree: Tree, root: str) -> list[str]:
     """Return the package.json files of a workspace, the root's first, relative to the root."""
     prefix = "" if root == "." else root + "/"
-    found = []
+    found: list[str] = []
     for path in tree.named("package.json"):
         folder = str(PurePosixPath(path).parent)
         if path == f"{prefix}package.json":
