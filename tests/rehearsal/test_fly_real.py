@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -110,3 +111,24 @@ async def test_both_say_the_same(tmp_path: Path) -> None:
     ours = await told(str(stand_in), tmp_path)
     for (argv, *one), (_, *other) in zip(real, ours, strict=True):
         assert other == one, argv
+
+
+def rehearse(program: str, folder: Path) -> tuple[int, str, str]:
+    """Rehearse the example with a flyctl of one's own: builds and tunnels by the stand-in, all else by it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flywizard", "rehearse", "--flyctl", program, "--speed", "50", "--plain"],
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"},
+        cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.timeout(900)
+def test_a_rehearsal_with_it_ends_done_and_a_second_finds_nothing_to_do(tmp_path: Path) -> None:
+    assert REAL is not None
+    code, out, err = rehearse(REAL, tmp_path)
+    assert code == 0, err[-3000:]
+    assert "helpdesk is deployed" in out
+    code, out, err = rehearse(REAL, tmp_path)
+    assert code == 0, err[-3000:]
+    assert "nothing to do" in out
