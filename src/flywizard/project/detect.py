@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flywizard.project import applications, detect_broker, detect_data, dotenv_names, nextjs, workspaces
+from flywizard.project import (
+    applications,
+    detect_broker,
+    detect_data,
+    detect_node,
+    detect_web,
+    dotenv_names,
+    foreign,
+    workspaces,
+)
 from flywizard.project import survey as surveys
 from flywizard.project.candidates import Candidate, collect, roots_of
-from flywizard.project.compose import join
 from flywizard.project.detect_api import api_service, asgi_service, root_for
 from flywizard.project.detect_worker import worker_services
-from flywizard.project.model import Evidence, Findings, Objection, Question, Role, Service
+from flywizard.project.model import Findings, Objection, Question, Role, Service
 from flywizard.project.survey import Survey
 from flywizard.project.tree import Tree, scan
 from flywizard.text import clean
@@ -75,18 +82,21 @@ def findings_of(survey: Survey, answers: Mapping[str, str]) -> Findings:
     known = applications.sort_out(survey, candidates, answers, questions)
     api = api_service(survey, candidates, answers, questions, known)
     workers = worker_services(survey, candidates, api, answers, questions, known)
-    web = _web(survey, candidates, answers, questions)
+    web = detect_web.web_services(survey, candidates, answers, questions)
+    python = [s for s in (api, *workers) if s is not None]
+    node = detect_node.services(survey, candidates, [*python, *web], has_api=api is not None)
     others = _others(survey, candidates, known)
-    services = tuple(s for s in (api, *workers, web, *others) if s is not None)
-    services = workspaces.placed(survey.tree, _with_images(candidates, services))
+    found = (*python, *node.first, *web, *others, *node.rest)
+    services = workspaces.placed(survey.tree, _with_images(candidates, found))
     reached = {s.name: _files_of(survey, s) for s in services if s.language == "python"}
     env = detect_data.environment(survey, services, reached)
     database = detect_data.database(survey, services, reached, env, answers, questions)
     broker = detect_broker.broker(survey, services, reached, env)
-    complete = api is not None and web is not None and (database.needed or broker.needed)
+    complete = any(s.role == "api" for s in services) and bool(web) and (database.needed or broker.needed)
     tree = survey.tree
+    known_services = [s for s in services if s.role != "other"]
     return Findings(
-        kind="full-stack" if complete else "partial" if services or questions else "unsupported",
+        kind="full-stack" if complete else "partial" if known_services or questions else "unsupported",
         services=services,
         database=database,
         broker=broker,
@@ -97,6 +107,7 @@ def findings_of(survey: Survey, answers: Mapping[str, str]) -> Findings:
         env_files=tuple(p for p in survey.env_names if p.rsplit("/", 1)[-1] in dotenv_names.REAL),
         env_examples=tuple(p for p in survey.env_names if p.rsplit("/", 1)[-1] in dotenv_names.EXAMPLES),
         skipped=tree.skipped,
+        notes=tuple(foreign.notes(survey, services, database)),
     )
 
 
@@ -119,110 +130,6 @@ def _files_of(survey: Survey, service: Service) -> set[str]:
     roots = roots_of(survey, context, service.dockerfile)
     root = root_for(survey, service.entry_file, context, service.dockerfile)
     return reachable(service.entry_file, tuple(dict.fromkeys((*roots, root))), survey.python)
-
-
-def _web(
-    survey: Survey, candidates: list[Candidate], answers: Mapping[str, str], questions: list[Question]
-) -> Service | None:
-    found = [p for p in survey.packages.values() if p.framework]
-    folders = {p.path.rpartition("/")[0] or ".": p for p in found}
-    if not folders:
-        return None
-    if len(folders) > 1:
-        nextjs_only = {f: p for f, p in folders.items() if p.framework == "nextjs"}
-        folders = nextjs_only if len(nextjs_only) == 1 else folders
-    if len(folders) > 1:
-        built = {c.context for c in candidates if c.origin != "dockerfile"}
-        composed = {f: p for f, p in folders.items() if f in built}
-        folders = composed if len(composed) == 1 else folders
-    folder = next(iter(folders)) if len(folders) == 1 else answers.get("service.web", "")
-    if folder not in folders:
-        if answers.get("service.web") == "none":
-            return None
-        places = tuple(Evidence(p.path, p.line("next"), p.framework or "") for p in folders.values())
-        questions.append(
-            Question("service.web", "Which of these is the web frontend?", (*sorted(folders), "none"), places)
-        )
-        return None
-    package = folders[folder]
-    return _web_service(survey, folder, package, [c for c in candidates if c.context == folder])
-
-
-def _web_service(survey: Survey, folder: str, package: nextjs.Package, mine: list[Candidate]) -> Service:
-    tree = survey.tree
-    framework = package.framework or "nextjs"
-    evidence = [
-        Evidence(
-            package.path,
-            package.line("next" if framework == "nextjs" else "vite"),
-            {"nextjs": "Next.js"}.get(framework, "Vite"),
-        )
-    ]
-    dockerfile = next((c.dockerfile for c in mine if c.dockerfile in survey.dockerfiles), None)
-    command = port = None
-    image = survey.dockerfiles.get(dockerfile or "")
-    if image is not None:
-        start = image.start()
-        exposed = image.exposed()
-        named = image.environment().get("PORT", "")
-        port = int(named) if named.isdigit() else exposed[-1][0] if exposed else None
-        if start:
-            command = start[0].text
-            evidence.append(Evidence(image.path, start[1].line, f"starts `{command}`"))
-    fly = next((c for c in mine if c.fly_config), None)
-    port = port or next((c.port for c in mine if c.port), None)
-    config = next(
-        (
-            survey.next_configs[p]
-            for n in nextjs.CONFIGS
-            if (p := join(folder, n) or "") in survey.next_configs
-        ),
-        None,
-    )
-    if config and config.output_line:
-        evidence.append(Evidence(config.path, config.output_line, f"output {config.output}"))
-    version = nextjs.next_version(package, tree.text(join(folder, "package-lock.json") or ""))
-    if version:
-        evidence[0] = Evidence(
-            evidence[0].file, evidence[0].line, f"Next.js {version}" if framework == "nextjs" else "Vite"
-        )
-    lock = next((m for n, m in nextjs.LOCKS.items() if (join(folder, n) or "") in tree), None)
-    public = {
-        r.name
-        for path in tree.under(folder)
-        if path.endswith(nextjs.SOURCES)
-        and not surveys.is_test(path)
-        and (text := tree.text(path)) is not None
-        for r in nextjs.reads(text)
-        if r.name.startswith(nextjs.PUBLIC)
-    }
-    app = survey.fly[fly.fly_config].app if fly and fly.fly_config else None
-    return Service(
-        "web",
-        "web",
-        folder,
-        dockerfile,
-        command,
-        port or (3000 if framework == "nextjs" else None),
-        "/",
-        "javascript",
-        framework,
-        tuple(evidence),
-        package_manager=package.package_manager() or lock,
-        runtime=_node_version(survey, folder, package),
-        compose_service=next((c.compose_service for c in mine if c.compose_service), None),
-        fly_config=fly.fly_config if fly else None,
-        fly_app=app,
-        group=fly.group if fly else None,
-        public_names=tuple(sorted(public)),
-        standalone=(config.output == "standalone" if not config.dynamic else None) if config else False,
-        build_target=next((c.target for c in mine if c.target), None),
-    )
-
-
-def _node_version(survey: Survey, folder: str, package: nextjs.Package) -> str | None:
-    pinned = survey.tree.text(join(folder, ".nvmrc") or "")
-    return pinned.strip().lstrip("v") if pinned and re.match(r"v?\d", pinned.strip()) else package.node()
 
 
 def _with_images(candidates: list[Candidate], services: tuple[Service, ...]) -> tuple[Service, ...]:

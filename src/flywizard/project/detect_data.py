@@ -18,7 +18,7 @@ from flywizard.project.model import (
     Service,
 )
 from flywizard.project.python_source import EnvRead
-from flywizard.project.survey import Survey, is_test
+from flywizard.project.survey import Survey, is_decoy, is_test
 
 _SECRET = re.compile(
     r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY|ACCESS_KEY|CREDENTIAL|JAAS|SIGNING_KEY|ENCRYPTION_KEY"
@@ -102,7 +102,7 @@ def environment(
                     (service.name, implied, Evidence(path, line, "read by its client"))
                 )
     for service in services:
-        if service.role == "web" and service.path:
+        if service.language == "javascript" and service.path:
             for name, read, place in _web_reads(survey, service):
                 reads.setdefault(read.name, []).append((name, read, place))
     return tuple(_merged(name, found) for name, found in sorted(reads.items()))
@@ -110,8 +110,8 @@ def environment(
 
 def _web_reads(survey: Survey, service: Service) -> list[tuple[str, EnvRead, Evidence]]:
     out = []
-    for path in survey.tree.under(service.path or "."):
-        if not path.endswith(nextjs.SOURCES) or is_test(path):
+    for path in survey.tree.under(service.source):
+        if not path.endswith(nextjs.SOURCES) or is_test(path) or is_decoy(path):
             continue
         text = survey.tree.text(path)
         for read in nextjs.reads(text) if text else ():

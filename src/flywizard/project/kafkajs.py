@@ -29,7 +29,7 @@ class NodeUse:
 def wanted(survey: Survey, services: tuple[Service, ...]) -> bool:
     """Tell whether a service's package.json asks for kafkajs."""
     return any(
-        (package := survey.packages.get(join(s.path or ".", "package.json") or "")) is not None
+        (package := survey.packages.get(join(s.source, "package.json") or "")) is not None
         and "kafkajs" in package.dependencies()
         for s in services
         if s.language == "javascript"
@@ -43,7 +43,7 @@ def uses(survey: Survey, services: tuple[Service, ...]) -> list[NodeUse]:
     for service in services:
         if service.language != "javascript" or service.path is None:
             continue
-        for path in survey.tree.under(service.path):
+        for path in survey.tree.under(service.source):
             if path in seen or not path.endswith(nextjs.SOURCES) or is_test(path):
                 continue
             seen.add(path)

@@ -85,6 +85,13 @@ class Service:
     standalone: bool | None = None
     workspace: str | None = None
     """The folder above whose lock file covers it, where that is not its own."""
+    folder: str | None = None
+    """Where its own source lies, if that is not ``path``: an app of a workspace whose context is the root."""
+
+    @property
+    def source(self) -> str:
+        """Return the folder of its own source."""
+        return self.folder or self.path or "."
 
     def to_json(self) -> dict[str, Any]:
         """Return the contract's shape and the additional fields."""
@@ -314,6 +321,8 @@ class Findings:
     env_examples: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     """Sentences about what was not read, and why."""
+    notes: tuple[Evidence, ...] = ()
+    """What is there and flywizard does not deploy: other languages, frameworks, engines; full sentences."""
 
     def service(self, role: Role) -> Service | None:
         """Return the first service of a role."""
@@ -332,4 +341,5 @@ class Findings:
             "problems": [p.to_json() for p in self.problems],
             "questions": [q.to_json() for q in self.questions],
             "skipped": list(self.skipped),
+            "notes": [n.to_json() for n in self.notes],
         }
