@@ -46,7 +46,7 @@ WHOLE = {
     "carriage returns": f"{HEAD}[env]\n{CORS}\n{PROCESSES}{SERVICE}{VM}".replace("\n", "\r\n"),
     "tabs and blanks": f"{HEAD}[env]\n\t{CORS}\t\n{PROCESSES}{SERVICE}{VM}\n\n\n",
     "inline tables": HEAD + f'env = {{ {CORS} }}\nprocesses = {{ app = "uvicorn src.main:app --host 0.0.0.0 --port 8000", worker = "python -m src.workers.message_processor" }}\n{SERVICE}{VM}',
-    "services of the older kind": f'{HEAD}[env]\n{CORS}\n{PROCESSES}{VM}[[services]]\ninternal_port = 8000\nprotocol = "tcp"\nprocesses = ["app"]\n[[services.ports]]\nport = 443\nhandlers = ["tls", "http"]\n',
+    "services of the older kind": f'{HEAD}[env]\n{CORS}\n{PROCESSES}{VM}[[services]]\ninternal_port = 8000\nprotocol = "tcp"\nprocesses = ["app"]\n[[services.ports]]\nport = 443\nhandlers = ["tls", "http"]\n[[services.http_checks]]\npath = "/health"\ninterval = "15s"\n',
     "commands as lists": HEAD + f'[env]\n{CORS}\n[processes]\napp = ["uvicorn", "src.main:app", "--host", "0.0.0.0", "--port", "8000"]\nworker = "python -m src.workers.message_processor"\n{SERVICE}{VM}',
     "machines by group": f'{HEAD}[env]\n{CORS}\n{PROCESSES}{SERVICE}[[vm]]\nsize = "shared-cpu-2x"\nprocesses = ["app"]\n[[vm]]\nmemory = 2048\nprocesses = ["worker"]\n',
     "mounts and statics": f'{HEAD}[env]\n{CORS}\n{PROCESSES}{SERVICE}{VM}[[statics]]\nguest_path = "/app/static"\nurl_prefix = "/static"\n[[mounts]]\nsource = "data"\ndestination = "/data"\nprocesses = ["app"]\n',
@@ -179,9 +179,9 @@ def test_the_files_of_a_plan_and_none_the_second_time() -> None:
     spec, findings = spec_of(texts), found(texts)
     changes = files(Tree.of(texts), spec, findings)
     assert [c.path for c in changes] == [
-        "flywizard.toml", "backend/fly.toml", "backend/.dockerignore", "backend/Dockerfile", "frontend/fly.toml", "frontend/Dockerfile",
+        "flywizard.toml", "backend/fly.toml", "backend/.dockerignore", "backend/Dockerfile", "frontend/fly.toml", "frontend/.dockerignore", "frontend/Dockerfile",
     ]  # fmt: skip
-    assert all(c.verb == "create" for c in changes)
+    assert {c.path for c in changes if c.verb == "change"} == {"frontend/.dockerignore"}
     after = texts | {c.path: c.after for c in changes}
     again = found(after)
     assert stopping(again) == []

@@ -48,6 +48,22 @@ class Ignore:
         return ignored
 
 
+def missing(text: str) -> list[str]:
+    """Return the lines of ``WANTED`` that an existing text lacks, in order."""
+    ignored = parse(text)
+    return [
+        line
+        for line in WANTED
+        if not line.startswith("!") and not ignored(line.replace("*", "x").removesuffix("x"))
+    ]
+
+
+def extended(text: str, lines: Iterable[str]) -> str:
+    """Return a text with further lines at its end; what is there stays as it is."""
+    new = "\n".join(lines)
+    return text + ("" if not text or text.endswith("\n") else "\n") + (new + "\n" if new else "")
+
+
 def parse(text: str) -> Ignore:
     """Read a .dockerignore; a pattern that is none is passed over."""
     return of(text.lstrip("\ufeff").split("\n"))

@@ -13,6 +13,7 @@ from flywizard.project import dockerfile as dockerfiles
 from flywizard.project import dockerignore as ignores
 from flywizard.project import images
 from flywizard.project.model import Objection
+from flywizard.project.next_config import wanted_output
 from flywizard.project.tree import Tree
 
 
@@ -58,24 +59,7 @@ def public_folder(tree: Tree, objection: Objection) -> list[FileChange]:
 
 def standalone_of(tree: Tree, objection: Objection) -> list[FileChange]:
     """C-02: set ``output: "standalone"``."""
-    return standalone(tree, objection.subject)
-
-
-def standalone(tree: Tree, path: str) -> list[FileChange]:
-    """Return next.config with ``output: "standalone"``; nothing where the file's form is not known."""
-    text = tree.text(path)
-    if text is None:
-        return [FileChange(path, None, 'export default {\n  output: "standalone",\n};\n')]
-    literal = re.compile(r"(\boutput\s*:\s*)([\"'`])\w+\2")
-    if literal.search(text):
-        return _change(tree, path, literal.sub(r'\1"standalone"', text, count=1))
-    opening = re.search(
-        r"(?:(?:const|let|var)\s+\w*[cC]onfig\w*\s*(?::\s*[\w.]+)?\s*=|module\.exports\s*=|export\s+default(?=\s*\{))\s*\{",
-        text,
-    )
-    if opening is None:
-        return []
-    return _change(tree, path, text[: opening.end()] + '\n  output: "standalone",' + text[opening.end() :])
+    return wanted_output(tree, objection.subject)
 
 
 def node_version(tree: Tree, objection: Objection) -> list[FileChange]:
@@ -140,17 +124,8 @@ def dockerignore(tree: Tree, objection: Objection) -> list[FileChange]:
     text = tree.text(path)
     if text is None:
         return [FileChange(path, None, images.dockerignore())]
-    ignored = ignores.parse(text)
-    missing = [
-        line
-        for line in ignores.WANTED
-        if not line.startswith("!") and not ignored(line.replace("*", "x").removesuffix("x"))
-    ]
-    if not missing:
-        return []
-    return _change(
-        tree, path, text + ("" if not text or text.endswith("\n") else "\n") + "\n".join(missing) + "\n"
-    )
+    lines = ignores.missing(text)
+    return _change(tree, path, ignores.extended(text, lines)) if lines else []
 
 
 def debian_base(tree: Tree, objection: Objection) -> list[FileChange]:

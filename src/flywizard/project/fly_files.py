@@ -10,7 +10,15 @@ from flywizard import __version__
 from flywizard.spec import ServiceSpec, Spec
 
 
-def fly_toml(spec: Spec, app: str, previous: str | None = None) -> str:
+def fly_toml(
+    spec: Spec,
+    app: str,
+    previous: str | None = None,
+    *,
+    static: frozenset[str] = frozenset(),
+    awake: frozenset[str] = frozenset(),
+    bare: frozenset[str] = frozenset(),
+) -> str:
     """Return the fly.toml of an app.
 
     Args:
@@ -18,12 +26,17 @@ def fly_toml(spec: Spec, app: str, previous: str | None = None) -> str:
         app: one of ``spec.apps()``.
         previous: the existing text. Comments, order, unknown keys and process group names stay; where nothing
             differs the text comes back byte for byte.
+        static: services that only serve pages, without Node at run time.
+        awake: services that consume in their own process, and must not sleep.
+        bare: services whose image does not start what the spec says, so that the command must be written.
 
     Raises:
         tomlkit.exceptions.ParseError: the existing text is no TOML.
     """
     members = spec.apps()[app]
-    return _fresh(spec, app, members) if previous is None else _adopted(spec, app, members, previous)
+    if previous is None:
+        return _fresh(spec, app, members, static, awake)
+    return _adopted(spec, app, members, previous, bare)
 
 
 def relative_dockerfile(service: ServiceSpec) -> str | None:
@@ -45,8 +58,14 @@ def _quoted(text: str) -> str:
     return tomlkit.string(text).as_string()
 
 
-def _fresh(spec: Spec, app: str, members: Mapping[str, ServiceSpec]) -> str:
-    first = next(iter(members.values()))
+def _fresh(
+    spec: Spec,
+    app: str,
+    members: Mapping[str, ServiceSpec],
+    static: frozenset[str],
+    awake: frozenset[str],
+) -> str:
+    name, first = next(iter(members.items()))
     workers = [n for n, s in members.items() if s.role == "worker"]
     out = [
         f"# Made by flywizard {__version__} from flywizard.toml. Yours to change: comments and other keys are kept.",
@@ -55,8 +74,7 @@ def _fresh(spec: Spec, app: str, members: Mapping[str, ServiceSpec]) -> str:
         'kill_signal = "SIGTERM"',
         f'kill_timeout = "{60 if workers else 30}s"',
     ]
-    web = first.role == "web"
-    if web:
+    if first.role == "web" and name not in static:
         out.append("swap_size_mb = 512")
     dockerfile = relative_dockerfile(first)
     if dockerfile:
@@ -69,7 +87,7 @@ def _fresh(spec: Spec, app: str, members: Mapping[str, ServiceSpec]) -> str:
     release = next((s.release_command for s in members.values() if s.release_command), None)
     if release:
         out += [f"  release_command = {_quoted(release)}", '  release_command_timeout = "10m"']
-    env = _environment(members)
+    env = _environment(members, static)
     if env:
         out += ["", "[env]"] + [f"  {k} = {_quoted(v)}" for k, v in env.items()]
     commands = {spec.group_of(n): s.command or "" for n, s in members.items()}
@@ -78,7 +96,7 @@ def _fresh(spec: Spec, app: str, members: Mapping[str, ServiceSpec]) -> str:
     public = _public(members)
     if public:
         name, service = public
-        out += _http_service(spec.group_of(name), service)
+        out += _http_service(spec.group_of(name), service, awake=name in awake)
     for name, service in members.items():
         out += [
             "",
@@ -92,11 +110,11 @@ def _fresh(spec: Spec, app: str, members: Mapping[str, ServiceSpec]) -> str:
     return "\n".join(out) + "\n"
 
 
-def _environment(members: Mapping[str, ServiceSpec]) -> dict[str, str]:
+def _environment(members: Mapping[str, ServiceSpec], static: frozenset[str]) -> dict[str, str]:
     """Return the variables of an app: those of its services, and what its servers need on Fly."""
     env: dict[str, str] = {}
-    for service in members.values():
-        if service.role == "web":
+    for name, service in members.items():
+        if service.role == "web" and name not in static:
             env |= {"NODE_ENV": "production", "HOSTNAME": "0.0.0.0", "PORT": str(service.port or 3000)}  # noqa: S104
         elif service.role == "api":
             env["FORWARDED_ALLOW_IPS"] = "*"
@@ -105,16 +123,16 @@ def _environment(members: Mapping[str, ServiceSpec]) -> dict[str, str]:
     return env
 
 
-def _http_service(group: str, service: ServiceSpec) -> list[str]:
-    web = service.role == "web"
+def _http_service(group: str, service: ServiceSpec, *, awake: bool = False) -> list[str]:
+    idle = service.role == "web" and not awake
     out = [
         "",
         "[http_service]",
         f"  internal_port = {service.port}",
         "  force_https = true",
-        '  auto_stop_machines = "stop"',
+        f'  auto_stop_machines = "{"off" if awake else "stop"}"',
         "  auto_start_machines = true",
-        f"  min_machines_running = {0 if web else 1}",
+        f"  min_machines_running = {0 if idle else 1}",
         f"  processes = [{_quoted(group)}]",
         "",
         "  [http_service.concurrency]",
@@ -137,7 +155,9 @@ def _http_service(group: str, service: ServiceSpec) -> list[str]:
     return out
 
 
-def _adopted(spec: Spec, app: str, members: Mapping[str, ServiceSpec], previous: str) -> str:
+def _adopted(
+    spec: Spec, app: str, members: Mapping[str, ServiceSpec], previous: str, bare: frozenset[str]
+) -> str:
     import tomlkit
 
     document = tomlkit.parse(previous)
@@ -152,7 +172,7 @@ def _adopted(spec: Spec, app: str, members: Mapping[str, ServiceSpec], previous:
         table = _table(document, "env")
         for key, value in env.items():
             changed |= _set(table, key, value)
-    changed |= _processes(document, spec, members)
+    changed |= _processes(document, spec, members, bare)
     changed |= _service(document, spec, members)
     changed |= _machines(document, spec, members)
     return tomlkit.dumps(document) if changed else previous
@@ -190,15 +210,11 @@ def _build(document: Any, service: ServiceSpec) -> bool:
     return changed
 
 
-def _processes(document: Any, spec: Spec, members: Mapping[str, ServiceSpec]) -> bool:
+def _processes(document: Any, spec: Spec, members: Mapping[str, ServiceSpec], bare: frozenset[str]) -> bool:
     existing = document.get("processes")
     commands = {spec.group_of(n): s.command or "" for n, s in members.items()}
-    if (
-        not isinstance(existing, dict)
-        and len(commands) == 1
-        and set(commands) == {"app"}
-        and not document.get("processes")
-    ):
+    alone = len(commands) == 1 and set(commands) == {"app"} and not existing
+    if alone and not (bare & set(members) and commands["app"]):
         return False
     changed = False
     table = _table(document, "processes")
@@ -224,22 +240,16 @@ def _service(document: Any, spec: Spec, members: Mapping[str, ServiceSpec]) -> b
     name, service = public
     group = spec.group_of(name)
     workers = {spec.group_of(n) for n, s in members.items() if s.role == "worker"}
-    if document.get("services") and not document.get("http_service"):
-        return _named_services(document, group, isinstance(document.get("processes"), dict))
-    if not isinstance(document.get("http_service"), dict):
+    table = document.get("http_service")
+    if isinstance(document.get("services"), list) and not isinstance(table, dict):
+        return _older_services(document, group, service, workers)
+    if not isinstance(table, dict):
         part = tomlkit.parse("\n".join(_http_service(group, service)) + "\n")
         document.add(tomlkit.nl())
         document["http_service"] = part["http_service"]
         return True
-    table = document["http_service"]
     changed = _set(table, "internal_port", service.port)
-    groups = list(table["processes"]) if isinstance(table.get("processes"), list) else None
-    if groups is None:
-        if isinstance(document.get("processes"), dict):
-            changed |= _set(table, "processes", [group])
-    else:
-        wanted = [g for g in groups if g not in workers]
-        changed |= _set(table, "processes", wanted if group in wanted else [*wanted, group])
+    changed |= _groups(document, table, group, workers)
     if service.health and not table.get("checks"):
         part = tomlkit.parse("\n".join(_http_service(group, service)) + "\n")
         table["checks"] = part["http_service"]["checks"]
@@ -247,12 +257,68 @@ def _service(document: Any, spec: Spec, members: Mapping[str, ServiceSpec]) -> b
     return changed
 
 
-def _named_services(document: Any, group: str, has_processes: bool) -> bool:
+def _groups(document: Any, table: Any, group: str, workers: set[str]) -> bool:
+    """Name the public group where the app has several, and no worker."""
+    groups = list(table["processes"]) if isinstance(table.get("processes"), list) else None
+    if groups is None:
+        return isinstance(document.get("processes"), dict) and _set(table, "processes", [group])
+    wanted = [g for g in groups if g not in workers]
+    return _set(table, "processes", wanted if group in wanted else [*wanted, group])
+
+
+def _older_services(document: Any, group: str, service: ServiceSpec, workers: set[str]) -> bool:
+    """Mend ``[[services]]``: the one on 80 or 443 is the public one; others are somebody's own."""
+    entries = [e for e in document["services"] if isinstance(e, dict)]
+    public = next((e for e in entries if _web_ports(e) and _serves(e, group)), None)
+    if public is None:
+        public = entries[0] if len(entries) == 1 and _serves(entries[0], group) else None
     changed = False
-    for entry in document["services"] if has_processes else []:
-        if isinstance(entry, dict) and not entry.get("processes"):
+    for entry in entries:
+        if entry is public:
+            changed |= _set(entry, "internal_port", service.port)
+            changed |= _groups(document, entry, group, workers)
+            if service.health and not entry.get("http_checks") and not entry.get("tcp_checks"):
+                changed |= _checks(entry, service.health)
+        elif isinstance(document.get("processes"), dict) and not entry.get("processes"):
             changed |= _set(entry, "processes", [group])
     return changed
+
+
+def _web_ports(entry: Any) -> bool:
+    ports = entry.get("ports")
+    return (
+        any(isinstance(p, dict) and p.get("port") in (80, 443) for p in ports if p)
+        if isinstance(ports, list)
+        else False
+    )
+
+
+def _serves(entry: Any, group: str) -> bool:
+    named = entry.get("processes")
+    return not isinstance(named, list) or not named or group in named
+
+
+def _checks(entry: Any, path: str) -> bool:
+    import tomlkit
+
+    check = tomlkit.table()
+    check.update(
+        {
+            "method": "get",
+            "path": path,
+            "protocol": "http",
+            "interval": "15s",
+            "timeout": "5s",
+            "grace_period": "20s",
+        }
+    )
+    headers = tomlkit.table()
+    headers["X-Forwarded-Proto"] = "https"
+    check["headers"] = headers
+    checks = tomlkit.aot()
+    checks.append(check)
+    entry["http_checks"] = checks
+    return True
 
 
 def _machines(document: Any, spec: Spec, members: Mapping[str, ServiceSpec]) -> bool:
@@ -275,7 +341,8 @@ def _machines(document: Any, spec: Spec, members: Mapping[str, ServiceSpec]) -> 
                     changed |= _set(entry, "memory", f"{service.memory_mb}mb")
         if for_all or group in named:
             continue
-        table = tomlkit.table()
+        inline = isinstance(document.get("vm"), tomlkit.items.Array)
+        table: Any = tomlkit.inline_table() if inline else tomlkit.table()
         table.update({"size": "shared-cpu-1x", "memory": f"{service.memory_mb}mb", "processes": [group]})
         if isinstance(document.get("vm"), list):
             document["vm"].append(table)

@@ -1,17 +1,21 @@
-"""Owns the Dockerfiles that flywizard makes where a project has none: FastAPI (pip, uv, Poetry) and Next.js."""
+"""Owns the Dockerfiles that flywizard makes for Python services, with pip, uv (a workspace's member too) and Poetry."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
+from collections.abc import Sequence
 
 from flywizard import __version__
 from flywizard.project import commands
 from flywizard.project.dockerignore import WANTED
+from flywizard.project.images_web import NODE, next_image, static_image
 
 PYTHON = "3.12"
-NODE = "22"
+RUNNERS = (["uv", "run"], ["poetry", "run"])
+
+__all__ = ["NODE", "command_words", "direct", "dockerignore", "next_image", "python_image", "static_image"]
 
 
 def dockerignore() -> str:
@@ -24,122 +28,126 @@ def command_words(command: str) -> list[str]:
     return ["sh", "-c", command] if commands.needs_shell(command) else shlex.split(command)
 
 
+def direct(command: str) -> str:
+    """Return a command without ``uv run`` or ``poetry run``, which the made images do not hold."""
+    if commands.needs_shell(command):
+        return command
+    words = shlex.split(command)
+    if words[:2] not in RUNNERS:
+        return command
+    words = words[2:]
+    while words and words[0].startswith("--"):
+        words = words[1:]
+    return shlex.join(words) if words else command
+
+
 def python_image(
-    *, package_manager: str, command: str, port: int, version: str | None = None, requirements: str = ""
+    *,
+    package_manager: str,
+    command: str,
+    port: int | None = None,
+    version: str | None = None,
+    requirements: str = "",
+    files: Sequence[str] = (),
+    member: tuple[str, str] | None = None,
+    installs_itself: bool = False,
 ) -> str:
     """Return a Dockerfile for a Python service.
 
     Args:
         package_manager: pip, uv or poetry.
         command: what the image runs.
-        port: what it listens on.
+        port: what it listens on; None for a worker.
         version: of Python, e.g. ``3.12``.
-        requirements: text of the dependency file, to see which system packages are needed.
+        requirements: text of the dependency files, to see which system packages are needed.
+        files: the requirements files of pip, relative to the context; default ``requirements.txt``.
+        member: (folder, package name) of a uv workspace's member; the context is then the workspace.
+        installs_itself: the project is a package that its command needs.
+
+    Raises:
+        ValueError: another package manager.
     """
     python = version or PYTHON
     source_build = re.search(r"(?m)^\s*[\"']?psycopg2(?!-binary)\b", requirements) is not None
+    what = f"port {port}" if port else "no port"
+    base = f"python:{python}-slim-bookworm"
     out = [
-        f"# Made by flywizard {__version__}: Python {python}, {package_manager}, port {port}.",
-        f"FROM python:{python}-slim-bookworm AS builder",
-        "ENV PYTHONDONTWRITEBYTECODE=1",
+        f"# Made by flywizard {__version__}: Python {python}, {package_manager}, {what}.",
+        f"FROM {base} AS builder",
+        "ENV PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1",
         "WORKDIR /app",
     ]
     if source_build:
-        out.append(
-            "RUN apt-get update && apt-get install -y --no-install-recommends gcc libpq-dev && rm -rf /var/lib/apt/lists/*"
-        )
+        out.append(_packages("gcc libc6-dev libpq-dev"))
     match package_manager:
         case "uv":
-            out += [
-                "RUN pip install --no-cache-dir uv",
-                "ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=0",
-                "COPY pyproject.toml uv.lock ./",
-                "RUN uv sync --locked --no-install-project --no-dev",
-            ]
+            out += _uv(member, installs_itself)
         case "poetry":
-            out += [
-                "RUN pip install --no-cache-dir poetry",
-                "ENV POETRY_VIRTUALENVS_IN_PROJECT=true POETRY_NO_INTERACTION=1",
-                "COPY pyproject.toml poetry.lock ./",
-                "RUN poetry install --only main --no-root",
-            ]
+            out += _poetry(installs_itself)
         case "pip":
-            out += [
-                "RUN python -m venv .venv",
-                "COPY requirements.txt ./",
-                "RUN .venv/bin/pip install --no-cache-dir -r requirements.txt",
-            ]
+            out += _pip(files or ("requirements.txt",), requirements)
         case other:
             raise ValueError(f"no image for {other}")
-    out += [
-        "",
-        f"FROM python:{python}-slim-bookworm",
-        'ENV PATH="/app/.venv/bin:$PATH" PYTHONUNBUFFERED=1',
-        "WORKDIR /app",
-    ]
+    workdir = f"/app/{member[0]}" if member else "/app"
+    out += ["", f"FROM {base}", 'ENV PATH="/app/.venv/bin:$PATH" PYTHONUNBUFFERED=1', f"WORKDIR {workdir}"]
     if source_build:
-        out.append(
-            "RUN apt-get update && apt-get install -y --no-install-recommends libpq5 && rm -rf /var/lib/apt/lists/*"
-        )
+        out.append(_packages("libpq5"))
     out += [
-        "RUN useradd --system --uid 10001 app",
-        "COPY --from=builder /app/.venv ./.venv",
-        "COPY . .",
+        "RUN useradd --system --uid 10001 --no-create-home app",
+        "COPY --from=builder /app /app",
         "USER app",
-        f"EXPOSE {port}",
-        f"CMD {json.dumps(command_words(command))}",
     ]
+    if port:
+        out.append(f"EXPOSE {port}")
+    out.append(f"CMD {json.dumps(command_words(direct(command)))}")
     return "\n".join(out) + "\n"
 
 
-_NODE_INSTALL = {
-    "npm": ("package.json package-lock.json", "npm ci", "npm run build"),
-    "yarn": ("package.json yarn.lock", "corepack enable && yarn install --frozen-lockfile", "yarn run build"),
-    "pnpm": (
-        "package.json pnpm-lock.yaml",
-        "corepack enable && pnpm install --frozen-lockfile",
-        "corepack enable && pnpm run build",
-    ),
-}
+def _packages(names: str) -> str:
+    return (
+        f"RUN apt-get update && apt-get install -y --no-install-recommends {names}"
+        " && rm -rf /var/lib/apt/lists/*"
+    )
 
 
-def next_image(
-    *, package_manager: str, public_names: tuple[str, ...] = (), port: int = 3000, version: str | None = None
-) -> str:
-    """Return a Dockerfile for a Next.js application with ``output: "standalone"``.
-
-    Args:
-        package_manager: npm, yarn or pnpm.
-        public_names: ``NEXT_PUBLIC_…`` that are frozen in at build time.
-        port: what it listens on.
-        version: major version of Node.
-    """
-    if package_manager not in _NODE_INSTALL:
-        raise ValueError(f"no image for {package_manager}")
-    files, install, build = _NODE_INSTALL[package_manager]
-    node = version or NODE
+def _uv(member: tuple[str, str] | None, installs_itself: bool) -> list[str]:
     out = [
-        f"# Made by flywizard {__version__}: Node {node}, {package_manager}, port {port}.",
-        f"FROM node:{node}-bookworm-slim AS builder",
-        "WORKDIR /app",
-        f"COPY {files} ./",
-        f"RUN {install}",
+        "RUN pip install --no-cache-dir uv",
+        "ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_DEV=1 UV_PYTHON_DOWNLOADS=0",
+        "COPY pyproject.toml uv.lock ./",
+    ]
+    if member:
+        folder, name = member
+        return [
+            *out,
+            f"COPY {folder}/pyproject.toml {folder}/pyproject.toml",
+            f"RUN uv sync --frozen --no-install-workspace --package {shlex.quote(name)}",
+            "COPY . .",
+            f"RUN uv sync --locked --package {shlex.quote(name)}",
+        ]
+    out += ["RUN uv sync --locked --no-install-project", "COPY . ."]
+    return [*out, "RUN uv sync --locked"] if installs_itself else out
+
+
+def _poetry(installs_itself: bool) -> list[str]:
+    out = [
+        "RUN pip install --no-cache-dir poetry",
+        "ENV POETRY_VIRTUALENVS_IN_PROJECT=true POETRY_NO_INTERACTION=1 POETRY_CACHE_DIR=/tmp/poetry",
+        "COPY pyproject.toml poetry.lock ./",
+        "RUN poetry install --only main --no-root",
         "COPY . .",
     ]
-    for name in public_names:
-        out += [f"ARG {name}", f"ENV {name}=${name}"]
-    out += [
-        f"RUN mkdir -p public && {build}",
-        "",
-        f"FROM node:{node}-bookworm-slim",
-        "WORKDIR /app",
-        f"ENV NODE_ENV=production HOSTNAME=0.0.0.0 PORT={port}",
-        "RUN groupadd --system --gid 1001 nodejs && useradd --system --uid 1001 --gid nodejs nextjs",
-        "COPY --from=builder /app/public ./public",
-        "COPY --from=builder --chown=nextjs:nodejs /app/.next/standalone ./",
-        "COPY --from=builder --chown=nextjs:nodejs /app/.next/static ./.next/static",
-        "USER nextjs",
-        f"EXPOSE {port}",
-        'CMD ["node", "server.js"]',
+    return [*out, "RUN poetry install --only main"] if installs_itself else out
+
+
+def _pip(files: Sequence[str], requirements: str) -> list[str]:
+    install = f"RUN .venv/bin/pip install --no-cache-dir -r {shlex.quote(files[0])}"
+    if re.search(r"(?m)^\s*(-e\s+)?\.{1,2}(/|\[|\s|$)", requirements):
+        return ["RUN python -m venv .venv", "COPY . .", install]
+    folders: dict[str, list[str]] = {}
+    for path in files:
+        folders.setdefault(path.rpartition("/")[0], []).append(path)
+    copies = [
+        f"COPY {' '.join(paths)} ./{folder + '/' if folder else ''}" for folder, paths in folders.items()
     ]
-    return "\n".join(out) + "\n"
+    return ["RUN python -m venv .venv", *copies, install, "COPY . ."]

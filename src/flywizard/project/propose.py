@@ -8,6 +8,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from flywizard.project.commands import needs_shell
+from flywizard.project.image_files import STATIC_PORT
+from flywizard.project.images import RUNNERS, direct
 from flywizard.project.model import EnvName, Findings, Service
 from flywizard.spec import BrokerSpec, DatabaseSpec, SchemaSpec, SecretSpec, ServiceSpec, Spec
 
@@ -65,7 +67,7 @@ def propose(
         services[service.name] = ServiceSpec(
             role=service.role,
             app=apps[service.name],
-            path=service.path,
+            path=_context(service),
             dockerfile=service.dockerfile
             or (
                 f"{service.path}/Dockerfile".removeprefix("./")
@@ -73,8 +75,9 @@ def propose(
                 else None
             ),
             config=configs[service.name],
-            command=runnable(service.command) if service.role != "web" else None,
-            port=service.port,
+            command=_command(service) if service.role != "web" else None,
+            port=service.port
+            or (STATIC_PORT if service.framework == "vite" and not service.dockerfile else None),
             health=service.health,
             deep_health=service.deep_health,
             group=_group(service),
@@ -112,6 +115,23 @@ def _group(service: Service) -> str | None:
     usual = "app" if service.role in {"api", "web"} else service.name
     named = service.group if service.group and re.match(r"^[a-z][a-z0-9_-]{0,40}$", service.group) else None
     return None if named == usual else named
+
+
+def _context(service: Service) -> str | None:
+    """Return the build context: the whole workspace where flywizard writes the Dockerfile of a member."""
+    return (
+        service.workspace
+        if service.workspace and service.dockerfile is None and not service.image
+        else service.path
+    )
+
+
+def _command(service: Service) -> str | None:
+    """Return the process command; an image that flywizard makes holds no ``uv`` and no ``poetry`` to run it."""
+    command = service.command
+    return runnable(
+        direct(command) if command and service.dockerfile is None and not service.image else command
+    )
 
 
 def runnable(command: str | None) -> str | None:
@@ -215,8 +235,16 @@ def _release_command(findings: Findings, service: Service) -> str | None:
     schema = findings.database.schema
     if service.role == "api" and schema.method in {"alembic", "prisma"} and schema.files:
         inside = service.path in (None, ".") or schema.files[0].startswith(f"{service.path}/")
-        return schema.command if inside else None
+        return _migration(service, schema.command) if inside else None
     return None
+
+
+def _migration(service: Service, command: str | None) -> str | None:
+    """Return the migration's command by the same runner as the service's own (``uv run``), in a form that Fly runs."""
+    words = (service.command or "").split()
+    if command and words[:2] in RUNNERS and service.dockerfile is not None:
+        command = f"{' '.join(words[:2])} {command}"
+    return runnable(command)
 
 
 def _schema(findings: Findings) -> SchemaSpec:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from flywizard.project import dockerignore, nextjs
 from flywizard.project.compose import INFRASTRUCTURE, join
 from flywizard.project.dockerfile import Dockerfile, Instruction, Stage
-from flywizard.project.generate import can_make_image
+from flywizard.project.image_files import can_make_image
 from flywizard.project.model import Findings, Objection, Service
 from flywizard.project.survey import Survey
 from flywizard.project.tree import IGNORED
@@ -213,7 +213,7 @@ def requirements(survey: Survey, context: str) -> Iterator[tuple[str, str]]:
 
 def missing_dockerfile(survey: Survey, findings: Findings) -> Iterator[Objection]:
     """C-13."""
-    makeable = {s.path: s for s in findings.services if can_make_image(s)}
+    makeable = {s.path: s for s in findings.services if can_make_image(s, survey.tree)}
     for service in survey.compose_services():
         if (
             service.context
@@ -248,12 +248,17 @@ def missing_dockerfile(survey: Survey, findings: Findings) -> Iterator[Objection
                 config.path,
                 line,
             )
-    yield from _imageless(findings)
+    yield from _imageless(survey, findings)
 
 
-def _imageless(findings: Findings) -> Iterator[Objection]:
+def _imageless(survey: Survey, findings: Findings) -> Iterator[Objection]:
     for service in findings.services:
-        if service.role == "other" or service.image or service.dockerfile or can_make_image(service):
+        if (
+            service.role == "other"
+            or service.image
+            or service.dockerfile
+            or can_make_image(service, survey.tree)
+        ):
             continue
         place = service.evidence[0] if service.evidence else None
         yield say(

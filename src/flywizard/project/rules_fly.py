@@ -154,6 +154,22 @@ def duplicates(survey: Survey, findings: Findings) -> Iterator[Objection]:
                 paths[0],
                 1,
             )
+    folders = {s.path for s in findings.services} | {"."}
+    for path in survey.tree.named("fly.json", "fly.yaml", "fly.yml"):
+        folder = path.rpartition("/")[0] or "."
+        if folder not in folders:
+            continue
+        beside = f"{folder}/fly.toml".removeprefix("./")
+        yield Objection(
+            "",
+            False,
+            f"`{path}` configures an app too; flywizard reads and writes only `fly.toml`"
+            + (f", and `{beside}` is there as well." if beside in survey.tree else "."),
+            f"Move what matters into `{beside}`, and delete it.",
+            path,
+            1,
+            subject=path,
+        )
 
 
 def template(survey: Survey, findings: Findings) -> Iterator[Objection]:
