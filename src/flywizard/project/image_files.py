@@ -217,15 +217,14 @@ def packages_of(tree: Tree, context: str, folder: str, manager: str) -> Packages
     text = tree.text(join(context, lock) or lock) or "" if lock else ""
     extra = [n for n in (".npmrc", ".yarnrc.yml", "pnpm-workspace.yaml") if (join(context, n) or n) in tree]
     if manager == "yarn" and "yarnPath" in (tree.text(join(context, ".yarnrc.yml") or "") or ""):
-        extra.append(".yarn")
+        extra.append(".yarn/")
     prisma = posixpath.normpath(posixpath.join(posixpath.relpath(folder, context), "prisma"))
     own = workspaces.package(tree, folder)
-    if (join(folder, "prisma/schema.prisma") or "") in tree and "prisma" in {
-        **_table(own, "dependencies"),
-        **_table(own, "devDependencies"),
-        **_table(own, "scripts"),
-    }.__str__():
-        extra.append(prisma)
+    reads = {**_table(own, "dependencies"), **_table(own, "devDependencies")}
+    if (join(folder, "prisma/schema.prisma") or "") in tree and (
+        {"prisma", "@prisma/client"} & set(reads) or "prisma" in str(own.get("scripts"))
+    ):
+        extra.append(f"{prisma}/")
     major = None
     if manager == "pnpm" and (found := re.search(r"(?m)^lockfileVersion:\s*'?(\d+)", text)):
         major = {"5": "7", "6": "8"}.get(found[1], "10")

@@ -88,15 +88,17 @@ def python_image(
             out += _pip(files or ("requirements.txt",), requirements)
         case other:
             raise ValueError(f"no image for {other}")
-    workdir = f"/app/{member[0]}" if member else "/app"
-    out += ["", f"FROM {base}", 'ENV PATH="/app/.venv/bin:$PATH" PYTHONUNBUFFERED=1', f"WORKDIR {workdir}"]
+    out += ["", f"FROM {base}", 'ENV PATH="/app/.venv/bin:$PATH" PYTHONUNBUFFERED=1', "WORKDIR /app"]
     if source_build:
         out.append(_packages("libpq5"))
     out += [
         "RUN useradd --system --uid 10001 --no-create-home app",
-        "COPY --from=builder /app /app",
-        "USER app",
+        "COPY --from=builder /app/.venv ./.venv",
+        "COPY . .",
     ]
+    if member:
+        out.append(f"WORKDIR /app/{member[0]}")
+    out.append("USER app")
     if port:
         out.append(f"EXPOSE {port}")
     out.append(f"CMD {json.dumps(command_words(direct(command)))}")
@@ -125,8 +127,8 @@ def _uv(member: tuple[str, str] | None, installs_itself: bool) -> list[str]:
             "COPY . .",
             f"RUN uv sync --locked --package {shlex.quote(name)}",
         ]
-    out += ["RUN uv sync --locked --no-install-project", "COPY . ."]
-    return [*out, "RUN uv sync --locked"] if installs_itself else out
+    out.append("RUN uv sync --locked --no-install-project")
+    return [*out, "COPY . .", "RUN uv sync --locked"] if installs_itself else out
 
 
 def _poetry(installs_itself: bool) -> list[str]:
@@ -135,9 +137,8 @@ def _poetry(installs_itself: bool) -> list[str]:
         "ENV POETRY_VIRTUALENVS_IN_PROJECT=true POETRY_NO_INTERACTION=1 POETRY_CACHE_DIR=/tmp/poetry",
         "COPY pyproject.toml poetry.lock ./",
         "RUN poetry install --only main --no-root",
-        "COPY . .",
     ]
-    return [*out, "RUN poetry install --only main"] if installs_itself else out
+    return [*out, "COPY . .", "RUN poetry install --only main"] if installs_itself else out
 
 
 def _pip(files: Sequence[str], requirements: str) -> list[str]:
@@ -150,4 +151,4 @@ def _pip(files: Sequence[str], requirements: str) -> list[str]:
     copies = [
         f"COPY {' '.join(paths)} ./{folder + '/' if folder else ''}" for folder, paths in folders.items()
     ]
-    return ["RUN python -m venv .venv", *copies, install, "COPY . ."]
+    return ["RUN python -m venv .venv", *copies, install]

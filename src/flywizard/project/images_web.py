@@ -29,7 +29,7 @@ class Packages:
     berry: bool = False
     """Yarn 2 or later."""
     extra: tuple[str, ...] = ()
-    """Further files and folders that the install reads (``.npmrc``, ``.yarnrc.yml``, ``prisma/schema.prisma``)."""
+    """Further files that the install reads (``.npmrc``), and folders with ``/`` at the end (``prisma/``)."""
     build: bool = True
     """package.json has a script ``build``."""
 
@@ -103,9 +103,9 @@ def _builder(
     """Return the build stage: packages first, in a layer of their own, then the source."""
     lock = packages.lock or _LOCKS[packages.manager]
     out = [f"FROM node:{node}-bookworm-slim AS builder", "WORKDIR /app", *_tool(packages)]
-    top = ["package.json", lock, *(e for e in packages.extra if "/" not in e and e != ".yarn")]
+    top = ["package.json", lock, *(e for e in packages.extra if not e.endswith("/"))]
     out.append(f"COPY {' '.join(top)} ./")
-    out += [f"COPY {path} ./{path}" for path in packages.extra if "/" in path or path == ".yarn"]
+    out += [f"COPY {path} ./{path}" for path in packages.extra if path.endswith("/")]
     if member:
         out += [f"COPY {path} ./{path}" for path in member.manifests if path != "package.json"]
     out += [f"RUN {_install(packages)}", "COPY . ."]

@@ -84,7 +84,7 @@ class Service:
     """``NEXT_PUBLIC_…`` and the like that its source reads."""
     standalone: bool | None = None
     workspace: str | None = None
-    """The folder above whose lock file covers it, where that is not its own."""
+    """The workspace's root, where the image has to be built from it: its lock file lies there."""
     folder: str | None = None
     """Where its own source lies, if that is not ``path``: an app of a workspace whose context is the root."""
 

@@ -118,12 +118,8 @@ def _group(service: Service) -> str | None:
 
 
 def _context(service: Service) -> str | None:
-    """Return the build context: the whole workspace where flywizard writes the Dockerfile of a member."""
-    return (
-        service.workspace
-        if service.workspace and service.dockerfile is None and not service.image
-        else service.path
-    )
+    """Return the build context: the whole workspace where the image needs it."""
+    return service.workspace if service.workspace and not service.image else service.path
 
 
 def _command(service: Service) -> str | None:

@@ -34,9 +34,10 @@ def contexts(findings: Findings) -> Iterator[tuple[str, Service]]:
     """Yield each build context once, with its first service."""
     seen: set[str] = set()
     for service in findings.services:
-        if service.path is not None and service.path not in seen and service.image is None:
-            seen.add(service.path)
-            yield service.path, service
+        context = service.workspace or service.path
+        if context is not None and context not in seen and service.image is None:
+            seen.add(context)
+            yield context, service
 
 
 def say(
@@ -66,7 +67,7 @@ def copy_outside(survey: Survey, findings: Findings) -> Iterator[Objection]:
     """C-09."""
     tree = survey.tree
     for service, image, _ in images(survey, findings):
-        context = service.path or "."
+        context = service.workspace or service.path or "."
         ignored = _rules(survey, context, image.path)
         for _, copy, source in copies(image):
             if copy.flag("from") or source.startswith(("http://", "https://", "git@", "<<")) or "$" in source:
@@ -273,7 +274,9 @@ def _imageless(survey: Survey, findings: Findings) -> Iterator[Objection]:
 def huge_packages(survey: Survey, findings: Findings) -> Iterator[Objection]:
     """C-14."""
     for context, service in contexts(findings):
-        for path, text in requirements(survey, context) if service.language == "python" else ():
+        for path, text in (
+            requirements(survey, service.path or context) if service.language == "python" else ()
+        ):
             found = HEAVY.search(text)
             if found and "/whl/cpu" not in text:
                 line = text.count("\n", 0, found.start(1)) + 1

@@ -272,7 +272,7 @@ def _user(image: Dockerfile) -> Instruction | None:
 def hidden(survey: Survey, findings: Findings) -> Iterator[Objection]:
     """C-99."""
     for service, image, _ in images(survey, findings):
-        context = service.path or "."
+        context = service.workspace or service.path or "."
         ignored = ignore_of(survey, context, image.path)
         own = f"{image.path}.dockerignore"
         file = own if own in survey.tree else join(context, ".dockerignore") or ".dockerignore"

@@ -41,7 +41,8 @@ def image_of(survey: Survey, service: Service) -> Layout | None:
     image = survey.dockerfiles.get(service.dockerfile or "")
     if image is None or service.path is None:
         return None
-    found = layout(survey.tree, image, service.path, ignore_of(survey, service.path, image.path))
+    context = service.workspace or service.path
+    found = layout(survey.tree, image, context, ignore_of(survey, context, image.path))
     return found if found.sure else None
 
 

@@ -160,9 +160,10 @@ def _not_copied(survey: Survey, findings: Findings, config: str, scripts: str) -
         missing.append(scripts)
     if not missing:
         return
-    context = "" if api.path == "." else f"{api.path}/"
+    base = api.workspace or api.path or "."
+    context = "" if base == "." else f"{base}/"
     inside = all(p.startswith(context) for p in missing)
-    ignored = ignore_of(survey, api.path or ".", api.dockerfile)
+    ignored = ignore_of(survey, base, api.dockerfile)
     hidden = any(ignored(p[len(context) :]) for p in missing)
     line = known.last("CMD") or known.last("ENTRYPOINT")
     names = " and ".join(f"`{p}`" for p in missing)

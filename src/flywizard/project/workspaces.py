@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from flywizard.project.compose import join
+from flywizard.project.dockerfile import read as read_dockerfile
 from flywizard.project.model import Service
 from flywizard.project.nextjs import LOCKS
 from flywizard.project.tree import Tree
@@ -27,10 +28,24 @@ def _placed(tree: Tree, service: Service) -> Service:
         return service
     folder = service.path or "."
     root = python_root(tree, folder) if service.language == "python" else script_root(tree, folder)
-    if root is None:
+    if root is None or (
+        service.dockerfile in tree and not _needs(tree, service.dockerfile or "", folder, root)
+    ):
         return service
     manager = "uv" if service.language == "python" else script_manager(tree, root)
     return replace(service, workspace=root, package_manager=manager or service.package_manager)
+
+
+def _needs(tree: Tree, dockerfile: str, folder: str, root: str) -> bool:
+    """Tell whether a Dockerfile copies what only the workspace's root has."""
+    image = read_dockerfile(dockerfile, tree.text(dockerfile) or "")
+    for stage in image.stages:
+        for copy in stage.of("COPY", "ADD"):
+            for source in copy.words()[:-1] if copy.flag("from") is None else ():
+                here, above = (join(f, source.lstrip("/") or ".") or "" for f in (folder, root))
+                if here not in tree and not tree.is_folder(here) and (above in tree or tree.is_folder(above)):
+                    return True
+    return False
 
 
 def _parents(folder: str) -> list[str]:

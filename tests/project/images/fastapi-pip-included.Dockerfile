@@ -1,0 +1,20 @@
+# Made by flywizard VERSION: Python 3.12, pip, port 8000.
+FROM python:3.12-slim-bookworm AS builder
+ENV PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /app
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev libpq-dev && rm -rf /var/lib/apt/lists/*
+RUN python -m venv .venv
+COPY requirements.txt ./
+COPY requirements/base.txt requirements/constraints.txt ./requirements/
+RUN .venv/bin/pip install --no-cache-dir -r requirements.txt
+
+FROM python:3.12-slim-bookworm
+ENV PATH="/app/.venv/bin:$PATH" PYTHONUNBUFFERED=1
+WORKDIR /app
+RUN apt-get update && apt-get install -y --no-install-recommends libpq5 && rm -rf /var/lib/apt/lists/*
+RUN useradd --system --uid 10001 --no-create-home app
+COPY --from=builder /app/.venv ./.venv
+COPY . .
+USER app
+EXPOSE 8000
+CMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8000"]
