@@ -451,8 +451,10 @@ class Session:
         for page in PAGES[:6]:
             if page == "prerequisites":
                 continue
+            # a name that is taken is an answer all the same: its check has said what is wrong
+            taken = {c.id.removeprefix("name:") for c in self.state.failed(page)}
             for item in self.view(page).fields:
-                if (item.required and not item.value) or item.error:
+                if (item.required and not item.value) or (item.error and item.id not in taken):
                     out.append(item)
         return out
 
