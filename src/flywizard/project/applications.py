@@ -48,6 +48,9 @@ def sort_out(
     for candidate in candidates:
         if candidate.entry and serves(survey, candidate):
             out.commands.setdefault(candidate.entry, []).append(candidate)
+    for candidate in candidates:
+        if candidate.start is None and candidate.entry in out.commands:
+            out.commands[candidate.entry].append(candidate)
     started = {e: c for e, c in out.commands.items() if any(x.origin != "hint" for x in c)}
     for entry, mine in started.items():
         if consumes(survey, entry, mine) and _named(mine, entry, WORKER_NAME):
@@ -154,6 +157,9 @@ def _scanned(survey: Survey, out: Applications) -> list[str]:
     found = plain or found
     loads = {p: modules.reachable(p, _likely_roots(survey, p), survey.python) for p in found}
     found = [p for p in found if not any(p in loads[o] and o not in loads[p] for o in found if o != p)]
+    named = [e for e, mine in out.commands.items() if mine[0].hint not in {"script", "document"}]
+    if len(found) == 1 and len(named) == 1 and found[0] in file_imports(survey, named[0]):
+        return named
     hinted = [p for p in found if p in out.commands]
     if len(found) > 1 and len(hinted) == 1:
         return hinted

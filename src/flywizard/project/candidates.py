@@ -84,6 +84,19 @@ def _collected(survey: Survey) -> list[Candidate]:
     ]
     raw += _of_hints(survey)
     out = [followed for candidate in raw for followed in _followed(survey, candidate)]
+    by_image: dict[tuple[str | None, str | None], set[str]] = {}
+    for c in out:
+        if c.origin == "dockerfile" and c.entry:
+            by_image.setdefault((c.context, c.dockerfile), set()).add(c.entry)
+    # a compose service without a command runs what its image runs
+    out = [
+        replace(c, entry=next(iter(own)))
+        if c.start is None
+        and c.origin == "compose"
+        and len(own := by_image.get((c.context, c.dockerfile), set())) == 1
+        else c
+        for c in out
+    ]
     rank = {"fly": 0, "dockerfile": 1, "compose": 2, "hint": 3}
 
     def key(c: Candidate) -> tuple[int, bool, bool, int]:

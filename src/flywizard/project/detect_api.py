@@ -73,7 +73,9 @@ def asgi_service(
     file = survey.python[entry]
     server = next((f for c in mine if (f := applications.server_file(survey, c))), entry)
     evidence: list[Evidence] = []
-    application = rough.start.application if rough and rough.start else survey.python[server].run_app
+    application = (rough.start.application if rough and rough.start else None) or survey.python[
+        server
+    ].run_app
     module = dotted_module(entry, root)
     app_name, app_line, app_file = _application(survey, entry, roots, application)
     if app_name:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from flywizard.project import nextjs, sql
+from flywizard.project import detect_schema, nextjs, sql
+from flywizard.project.compose import join
 from flywizard.project.model import (
     Database,
     EnvName,
@@ -14,7 +15,6 @@ from flywizard.project.model import (
     Pool,
     Purpose,
     Question,
-    Schema,
     Service,
 )
 from flywizard.project.python_source import EnvRead
@@ -28,23 +28,29 @@ _NOT_SECRET = re.compile(
     r"(_EXPIRE\w*|_MINUTES|_SECONDS|_TTL|_LENGTH|_LIMIT|_ALGORITHM|_URL_PREFIX|_HEADER|MAX_TOKENS|_TOKENS)$"
 )
 _PURPOSES: tuple[tuple[str, Purpose], ...] = (
-    (r"^(DIRECT_|MIGRATION_)(DATABASE|POSTGRES)_UR[LI]$", "database-direct-url"),
+    (r"^(DIRECT_|MIGRATION_)((DATABASE|POSTGRES)_)?UR[LI]$", "database-direct-url"),
     (
         r"^(ASYNC_)?(DATABASE|POSTGRES|POSTGRESQL|PG|DB|SQLALCHEMY_DATABASE)_?(UR[LI]|DSN|CONNECTION_STRING)$",
         "database-url",
     ),
     (
-        r"^(POSTGRES|PG|DB|DATABASE)_?(HOST|SERVER|PORT|USER|USERNAME|PASSWORD|DB|NAME|DATABASE)$",
+        r"^(POSTGRES(?:QL)?|PG|DB|DATABASE)_?(HOST|HOSTNAME|SERVER|PORT|USER|USERNAME|PASSWORD|PASS|DB|DBNAME|NAME|BASE|DATABASE)$",
         "database-part",
     ),
-    (r"^(KAFKA_)?BOOTSTRAP_SERVERS?$|^KAFKA_(BROKERS?|BROKER_URL|URL)$", "kafka-bootstrap"),
+    (
+        r"^(KAFKA_)?BOOTSTRAP_SERVERS?$|^KAFKA_(BROKERS?|BROKERS?_URLS?|BROKER_ADDRESS|BROKER_LIST|URL|HOSTS?|SERVERS?|BOOTSTRAP)$",
+        "kafka-bootstrap",
+    ),
     (r"^KAFKA_SECURITY_PROTOCOL$", "kafka-protocol"),
     (r"^KAFKA_SASL_MECHANISMS?$", "kafka-mechanism"),
     (r"^KAFKA_(SASL_)?(PLAIN_)?(USERNAME|USER)$|^KAFKA_API_KEY$", "kafka-username"),
     (r"^KAFKA_(SASL_)?(PLAIN_)?PASSWORD$|^KAFKA_API_SECRET$", "kafka-password"),
-    (r"^KAFKA_(SSL_CA|SSL_CAFILE|CA_CERT|SSL_CA_LOCATION|CA_FILE)$", "kafka-ca"),
+    (
+        r"^KAFKA_(SSL_CA|SSL_CAFILE|SSL_CA_FILE|CA_CERT|CA_PATH|SSL_CA_CERT|SSL_CA_LOCATION|SSL_CERTIFICATE|CA_FILE)$",
+        "kafka-ca",
+    ),
     (r"^KAFKA_(\w+_)?TOPIC(_\w+)?$", "kafka-topic"),
-    (r"^KAFKA_(CONSUMER_)?GROUP(_ID)?$", "kafka-group"),
+    (r"^KAFKA_(\w+_)?GROUP(_ID)?$", "kafka-group"),
     (r"^(CORS_|BACKEND_CORS_)?(ALLOW(ED)?_)?ORIGINS?$|^CORS_\w*ORIGINS?$|^BACKEND_CORS_ORIGINS$", "cors"),
     (
         r"^(NEXT_PUBLIC|VITE|PUBLIC)_(\w+_)?(API|BACKEND|SERVER)(_\w+)?_?(URL|BASE|HOST|ENDPOINT|BASE_URL)$|^(NEXT_PUBLIC|VITE)_(API|BACKEND)$",
@@ -56,13 +62,21 @@ _PURPOSES: tuple[tuple[str, Purpose], ...] = (
         "signing-key",
     ),
 )
+_OWN = re.compile(
+    r"^(?!(?:.*_)?(?:TEST|SHADOW|REDIS|MONGO|QDRANT|VECTOR|MYSQL|CHROMA|NEO4J|CLICKHOUSE|GRAPH|LEGACY|SOURCE)_)[A-Z][A-Z0-9]*_(?=(?:\w+_)?(?:KAFKA|POSTGRES|DATABASE|DB|PG)_)"
+)
+"""A project's own prefix, before a usual name."""
 _PART = {
     "HOST": "host",
     "SERVER": "host",
     "PORT": "port",
     "USER": "user",
     "USERNAME": "user",
+    "HOSTNAME": "host",
     "PASSWORD": "password",
+    "PASS": "password",
+    "BASE": "database",
+    "DBNAME": "database",
     "DB": "database",
     "NAME": "database",
     "DATABASE": "database",
@@ -79,6 +93,8 @@ def is_secret(name: str) -> bool:
 def purpose_of(name: str) -> Purpose:
     """Return what a variable is for, by its name; empty where unknown."""
     found: Purpose = next((purpose for pattern, purpose in _PURPOSES if re.search(pattern, name)), "")
+    if not found and _OWN.match(name) and not name.startswith(nextjs.PUBLIC):
+        return purpose_of(_OWN.sub("", name, count=1))
     if found == "file" and not re.search(r"ACCOUNT|CRED|KEY|CERT|SECRET|TOKEN", name):
         return ""
     return found
@@ -105,6 +121,8 @@ def environment(
         if service.language == "javascript" and service.path:
             for name, read, place in _web_reads(survey, service):
                 reads.setdefault(read.name, []).append((name, read, place))
+    for name, service_name, place in detect_schema.prisma_variables(survey, services):
+        reads.setdefault(name, []).append((service_name, EnvRead(name, place.line, True), place))
     return tuple(_merged(name, found) for name, found in sorted(reads.items()))
 
 
@@ -160,12 +178,12 @@ def database(
         for e in env
         if e.purpose == "database-url" and e.default and "://" in e.default
     ]
-    driver = _driver(survey, tops, imports, [s for s, _, _ in schemes])
-    mysql = next((s for s, _, _ in schemes if s.startswith("mysql")), None) or next(
+    driver = _driver(survey, tops, imports, [s for s, _, _ in schemes]) or _node_driver(survey, services)
+    mysql = next((s for s, _, _ in schemes if s.startswith(("mysql", "mariadb"))), None) or next(
         (f.path for f in survey.sql.values() if f.mysql), None
     )
     extensions = _extensions(survey, files)
-    schema = _schema(survey, answers, questions)
+    schema = detect_schema.schema(survey, services, answers, questions)
     urls = [e for e in env if e.purpose == "database-url"]
     rewrites = any(survey.python[p].rewrites_scheme for p in files)
     evidence = [
@@ -244,6 +262,21 @@ def _driver(survey: Survey, tops: set[str], imports: set[str], schemes: list[str
     return next((name for name in ("asyncpg", "psycopg", "psycopg2") if name in tops), None)
 
 
+def _node_driver(survey: Survey, services: Sequence[Service]) -> str | None:
+    for service in services:
+        package = survey.packages.get(join(service.source, "package.json") or "")
+        own = package.dependencies() if package and service.language == "javascript" else {}
+        for name, driver in (
+            ("@prisma/client", "prisma"),
+            ("drizzle-orm", "drizzle"),
+            ("pg", "pg"),
+            ("postgres", "pg"),
+        ):
+            if name in own:
+                return driver
+    return None
+
+
 def _scheme(driver: str | None, rewrites: bool) -> str | None:
     if driver is None:
         return None
@@ -272,69 +305,10 @@ def _extensions(survey: Survey, files: list[str]) -> tuple[Extension, ...]:
     for file in texts:
         for name, line in file.implied:
             found.setdefault(name, Extension(name, Evidence(file.path, line, f"uses `{name}`")))
+    for path, written, line in detect_schema.prisma_extensions(survey):
+        name = sql.RIGHT_NAMES.get(written.lower(), written.lower().replace("uuid_ossp", "uuid-ossp"))
+        found.setdefault(name, Extension(name, Evidence(path, line, f"Prisma extension `{written}`")))
     for path in files:
         for size, line in survey.python[path].dimensions:
             found.setdefault("vector", Extension("vector", Evidence(path, line, f"Vector({size})")))
     return tuple(found[name] for name in sorted(found, key=lambda n: (n != "vector", n)))
-
-
-def _schema(survey: Survey, answers: Mapping[str, str], questions: list[Question]) -> Schema:
-    tree = survey.tree
-    alembic = tree.named("alembic.ini")
-    prisma = tree.named("schema.prisma")
-    with_tables = [f for f in survey.sql.values() if f.tables]
-    by_folder: dict[str, list[sql.SqlFile]] = {}
-    for file in with_tables:
-        by_folder.setdefault(file.path.rpartition("/")[0], []).append(file)
-    methods = [
-        *(["alembic"] if alembic else []),
-        *(["prisma"] if prisma else []),
-        *(["sql"] if with_tables else []),
-    ]
-    if not methods:
-        return Schema()
-    method = methods[0] if len(methods) == 1 else answers.get("schema.method", "")
-    if method not in methods:
-        if answers.get("schema.method") == "none":
-            return Schema("none")
-        places = tuple(
-            Evidence(p, 1, "a way to make the tables")
-            for p in (*alembic, *prisma, *(f.path for f in with_tables))
-        )
-        questions.append(Question("schema.method", "How are the tables made?", (*methods, "none"), places))
-        return Schema()
-    if method == "alembic":
-        return Schema("alembic", (alembic[0],), "alembic upgrade head", Evidence(alembic[0], 1, "Alembic"))
-    if method == "prisma":
-        return Schema("prisma", (prisma[0],), "prisma migrate deploy", Evidence(prisma[0], 1, "Prisma"))
-    chosen = _sql_files(with_tables, by_folder, answers)
-    if not chosen:
-        places = tuple(Evidence(f.path, f.tables[0][1], f"creates `{f.tables[0][0]}`") for f in with_tables)
-        questions.append(
-            Question(
-                "schema.files", "Which SQL file makes the tables?", tuple(f.path for f in with_tables), places
-            )
-        )
-        return Schema()
-    first = chosen[0]
-    tables = tuple(dict.fromkeys(name for f in chosen for name, _ in f.tables))
-    return Schema(
-        "sql",
-        tuple(f.path for f in chosen),
-        None,
-        Evidence(first.path, first.tables[0][1], f"{len(tables)} tables"),
-        tables,
-    )
-
-
-def _sql_files(
-    found: list[sql.SqlFile], by_folder: Mapping[str, list[sql.SqlFile]], answers: Mapping[str, str]
-) -> list[sql.SqlFile]:
-    if len(found) == 1:
-        return found
-    if len(by_folder) == 1 and all(re.match(r"\d", f.path.rsplit("/", 1)[-1]) for f in found):
-        return sorted(found, key=lambda f: f.path)
-    named = [f for f in found if f.path.rsplit("/", 1)[-1] == "schema.sql"]
-    if len(named) == 1 and not answers.get("schema.files"):
-        return named
-    return [f for f in found if f.path == answers.get("schema.files")]

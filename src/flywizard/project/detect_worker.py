@@ -59,6 +59,9 @@ def worker_services(
     for key, more in hinted.items():
         if key in named:
             named[key] += more
+    for candidate in candidates:
+        if candidate.start is None and candidate.entry in named:
+            named[candidate.entry].append(candidate)
     asgi = [
         asgi_service(survey, entry, known.commands[entry], candidates, _name(known.commands[entry]), "worker")
         for entry in known.workers
@@ -94,7 +97,7 @@ def _distinct(services: list[Service]) -> list[Service]:
     out: list[Service] = []
     for index, service in enumerate(services):
         name = service.name
-        if len(services) == 1 and not service.port:
+        if len(services) == 1:
             name = "worker"
         if any(o.name == name for o in out) or name in {"api", "web"}:
             stem = (service.module or "").rsplit(".", 1)[-1].rsplit("/", 1)[-1].removesuffix("py").strip("._")
