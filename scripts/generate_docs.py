@@ -196,7 +196,7 @@ def cell(text: str) -> str:
 
 def flags() -> Iterator[str]:
     from flywizard.answers import QUESTIONS
-    from flywizard.cli import COMMANDS
+    from flywizard.cli_words import COMMANDS
     from flywizard.cli_options import ANSWERING, parser
     from flywizard.fronts import PAGES, TITLES
 

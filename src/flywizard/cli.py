@@ -7,19 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from flywizard import __version__
+from flywizard.cli_words import COMMANDS, EXIT_USAGE, is_unicode
 
 if TYPE_CHECKING:
     import argparse
 
-COMMANDS = {
-    "rehearse": "the same, offline, on the simulated Fly.io; without PATH: the example project",
-    "doctor": "check the prerequisites, each with its fix",
-    "inspect": "say what the repository is, and what preflight objects to",
-    "plan": "say what would be done and what it costs; changes nothing",
-    "apply": "do it; without PLANFILE plans first",
-    "resume": "go on with an interrupted run",
-    "completion": "print completions for bash, zsh or fish",
-}
 HELP = """\
 usage: flywizard [PATH] [options]
        flywizard COMMAND [options]
@@ -41,8 +33,6 @@ options:
   --version        print the version
   -h, --help       this text; `flywizard COMMAND --help` lists every answer's flag and variable
 """
-
-EXIT_USAGE, EXIT_MISSING, EXIT_LOCKED, EXIT_STALE, EXIT_PREFLIGHT, EXIT_CHANGES = 2, 3, 4, 5, 6, 10
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,11 +73,6 @@ def _streams() -> None:
             setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
         elif number and hasattr(stream, "reconfigure") and not is_unicode(stream):
             stream.reconfigure(errors="replace")
-
-
-def is_unicode(stream: object) -> bool:
-    """Tell whether a text stream takes every character."""
-    return str(getattr(stream, "encoding", None) or "ascii").lower().replace("-", "").startswith("utf")
 
 
 def _dispatch(command: str, parsed: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flywizard import __version__
-from flywizard.cli import (
+from flywizard.cli_words import (
     EXIT_CHANGES,
     EXIT_MISSING,
     EXIT_PREFLIGHT,

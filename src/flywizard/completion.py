@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flywizard.cli import COMMANDS
+from flywizard.cli_words import COMMANDS
 
 
 def _flags(command: str) -> list[str]:

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from flywizard import cli
+from flywizard import cli_words
 from flywizard.answers import QUESTIONS
 from flywizard.cli_options import parser
 from flywizard.events import Event
@@ -92,21 +92,21 @@ def test_links_lead_somewhere(page: str) -> None:
             assert anchor in headings(str(target.resolve().relative_to(ROOT))), f"{page}: {link}"
 
 
-@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("command", sorted(cli_words.COMMANDS))
 def test_every_command_is_documented(command: str) -> None:
     assert f"flywizard {command}" in text("docs/contracts.md")
     assert f"### flywizard {command}\n" in text("docs/flags.md")
 
 
 def test_no_other_command_is_promised() -> None:
-    known = set(cli.COMMANDS)
+    known = set(cli_words.COMMANDS)
     for page in ("README.md", "docs/contracts.md", "docs/rehearsal.md", "docs/security.md", "docs/flags.md"):
         named = set(re.findall(r"`flywizard ([a-z]+)\b", text(page)))
         assert named <= known, f"{page} names {sorted(named - known)}"
 
 
 def test_every_exit_code_is_documented() -> None:
-    codes = {value for name, value in vars(cli).items() if name.startswith("EXIT_")} | {0, 1, 130, 143, 129}
+    codes = {value for name, value in vars(cli_words).items() if name.startswith("EXIT_")} | {0, 1, 130, 143, 129}
     rows = re.search(r"## Exit codes\n(.*?)\n## ", text("docs/contracts.md"), re.DOTALL)
     assert rows is not None
     listed = {
@@ -123,7 +123,7 @@ def test_every_event_and_field_is_documented() -> None:
 
 def test_every_flag_is_documented() -> None:
     page = text("docs/flags.md")
-    for command in ("", *(c for c in cli.COMMANDS if c != "completion")):
+    for command in ("", *(c for c in cli_words.COMMANDS if c != "completion")):
         for action in parser(command)._actions:
             for option in action.option_strings:
                 assert option in page, option
