@@ -196,8 +196,8 @@ def cell(text: str) -> str:
 
 def flags() -> Iterator[str]:
     from flywizard.answers import QUESTIONS
-    from flywizard.cli_words import COMMANDS
     from flywizard.cli_options import ANSWERING, parser
+    from flywizard.cli_words import COMMANDS
     from flywizard.fronts import PAGES, TITLES
 
     yield "# Flags and variables\n"
