@@ -224,6 +224,8 @@ def missing_dockerfile(survey: Survey, findings: Findings) -> Iterator[Objection
         ):
             if service.image and INFRASTRUCTURE.search(service.image):
                 continue
+            if any(o.name == service.name and o.image and not o.context for o in survey.compose_services()):
+                continue  # another compose file runs a ready image
             handled = (
                 service.context in makeable
                 and makeable[service.context].dockerfile is None

@@ -273,7 +273,13 @@ def uv_path(survey: Survey, findings: Findings) -> Iterator[Objection]:
         ):
             yield say(
                 True,
-                f"`{image.path}:{start[1].line}`: `{first}` would not be found, because `uv sync` installs into `.venv`.",
+                f"`{image.path}:{start[1].line}`: "
+                + (
+                    f"`{first}` would be the image's own, without the packages"
+                    if first.startswith("python")
+                    else f"`{first}` would not be found"
+                )
+                + ", because `uv sync` installs into `.venv`.",
                 'Add `ENV PATH="/app/.venv/bin:$PATH"`.',
                 image.path,
                 start[1].line,

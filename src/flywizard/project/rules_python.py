@@ -420,18 +420,27 @@ def worker_twice(survey: Survey, findings: Findings) -> Iterator[Objection]:
 
 def development_script(survey: Survey, findings: Findings) -> Iterator[Objection]:
     """C-101, the part about code that asks whether it runs in Docker."""
-    seen: set[str] = set()
+    places: dict[str, int] = {}
     for _, files in python_services(survey, findings):
         for path in files:
             line = traits(survey, path).docker_file
-            if line is not None and path not in seen:
-                seen.add(path)
-                yield Objection(
-                    "",
-                    False,
-                    f"`{path}:{line}` looks for `/.dockerenv`, which a Fly machine does not have: it would take the other branch.",
-                    "Read a setting instead.",
-                    path,
-                    line,
-                    subject=path,
-                )
+            if line is not None:
+                places.setdefault(path, line)
+    for service in findings.services:
+        image = survey.dockerfiles.get(service.dockerfile or "")
+        for instruction in (image.last("CMD"), image.last("ENTRYPOINT")) if image else ():
+            for word in instruction.words() if instruction else ():
+                script = join(service.path or ".", word.lstrip("/")) if word.endswith(".sh") else None
+                text = survey.tree.text(script) if script else None
+                if script and text and "/.dockerenv" in text:
+                    places.setdefault(script, text.count("\n", 0, text.index("/.dockerenv")) + 1)
+    for path, line in places.items():
+        yield Objection(
+            "",
+            False,
+            f"`{path}:{line}` looks for `/.dockerenv`, which a Fly machine does not have: it would take the other branch.",
+            "Read a setting instead.",
+            path,
+            line,
+            subject=path,
+        )

@@ -123,6 +123,8 @@ def missing_module(survey: Survey, findings: Findings) -> Iterator[Objection]:
             or not start.module
             or candidate.entry
             or candidate.image
+            or candidate.origin not in {"fly", "dockerfile", "compose"}
+            or candidate.evidence.file.endswith(".sh")
         ):
             continue
         if ONE_SHOT.search(start.module.rsplit(".", 1)[-1]) or candidate.context is None:
@@ -154,6 +156,9 @@ def no_main(survey: Survey, findings: Findings) -> Iterator[Objection]:
         file = survey.python.get(service.entry_file or "")
         if service.role != "worker" or file is None or service.framework == "celery":
             continue
+        started = commands.parse(service.command) if service.command else None
+        if started is None or started.what != "python" or " -c " in f" {started.text} ":
+            continue  # others are started by their own program, which imports the module
         if not file.main_line and not file.module_calls and not file.error and not file.apps:
             likely = next(
                 (n for n in ("main", "run", "run_worker", "start", "worker") if n in file.functions), None
