@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flywizard import session_home
-from flywizard.answers import BY_ID, validate
+from flywizard import session_home, session_pages
 from flywizard.backstage import Backstage
 from flywizard.draft import Answer, from_environment
 from flywizard.events import Outcome, Problem, StepError
@@ -35,8 +34,8 @@ from flywizard.journal import FILE as JOURNAL_FILE
 from flywizard.journal import JournalState, read_state
 from flywizard.session_place import DRAFT, Place, foreign_hint, foreign_words
 from flywizard.session_secrets import Keeping
-from flywizard.session_state import State, environment_answers
-from flywizard.spec_faults import SpecError, SpecFault
+from flywizard.session_spec import SpecFile
+from flywizard.session_state import State
 from flywizard.state_folder import write_private
 from flywizard.text import clean, shorten_home
 from flywizard.vault import LayeredVault, Secret, VaultError
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
     from flywizard.project.model import Findings
     from flywizard.resolve import Resolved
     from flywizard.session_apply import Applying
-
-SPEC_FILE = "flywizard.toml"
 
 
 def _in_the_way(error: OSError) -> Problem:
@@ -101,57 +98,14 @@ class Session:
         self._applying: Applying | None = None
         self._known_git = False
         self.run_id = f"{int(back.now()):x}{randomness.token_hex(2)}"
-        self._loaded = False
+        self.spec_file = SpecFile(back.root, state)
         if hurried:
-            self._peek()
+            self.spec_file.peek()
         else:
-            self.load_spec()
+            self.spec_file.load()
         state.refresh()
 
     # what is on disk
-
-    def load_spec(self) -> None:
-        """Read flywizard.toml, where there is one. Raises SpecError."""
-        self._loaded = True
-        text = self._spec_text()
-        if text is None:
-            return
-        from flywizard.spec import load
-
-        self.state.spec_text = text
-        self.state.spec = load(text, SPEC_FILE)
-        self.state.draft.put("flywizard.toml", environment_answers(self.state.spec))
-
-    def _spec_text(self) -> str | None:
-        try:
-            return (self.root / SPEC_FILE).read_text("utf-8")
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error.strerror)
-            raise SpecError([SpecFault(SPEC_FILE, None, f"can't be read: {why}")]) from None
-
-    def _peek(self) -> None:
-        """Take project, organisation and region, as far as they are plain to see."""
-        import tomllib
-
-        try:
-            table = tomllib.loads(self._spec_text() or "")
-        except (tomllib.TOMLDecodeError, SpecError, RecursionError):
-            return
-        names = {"name": "project.name", "organization": "signin.organization", "region": "signin.region"}
-        found = {field: table[key] for key, field in names.items() if isinstance(table.get(key), str)}
-        self.state.draft.put("flywizard.toml", {k: Answer(v, "flywizard.toml") for k, v in found.items()})
-
-    async def _load_late(self) -> None:
-        """Read flywizard.toml in full, when that was put off; faults are shown on Home and on each page."""
-        if self._loaded:
-            return
-        try:
-            await asyncio.to_thread(self.load_spec)
-        except SpecError as error:
-            self.state.spec_faults = tuple(str(fault) for fault in error.faults)
-        self.state.refresh()
 
     def folder(self) -> Path:
         """Return the project's state folder, made when it is first asked for. Raises StateError."""
@@ -217,7 +171,7 @@ class Session:
 
     async def home_live(self) -> HomeView:
         """Return Home with the commit and the keyring."""
-        await asyncio.gather(self.ask_git(), self._load_late())
+        await asyncio.gather(self.ask_git(), self.spec_file.load_late())
         return self.home()
 
     async def ask_git(self) -> None:
@@ -258,8 +212,8 @@ class Session:
         """Prepare a page; what stands in the way is shown on it. Idempotent."""
         self.state.page_problems.pop(page, None)
         try:
-            await self._load_late()
-            await self._enter(page)
+            await self.spec_file.load_late()
+            await session_pages.enter(self, self._back, page)
         except StepError as error:
             self.state.page_problems[page] = error.problem
         except VaultError as error:
@@ -267,49 +221,13 @@ class Session:
         except OSError as error:
             self.state.page_problems[page] = _in_the_way(error)
 
-    async def _enter(self, page: Page) -> None:
-        state = self.state
-        match page:
-            case "signin":
-                await self._load_account()
-            case "project":
-                if state.findings is None:
-                    await self.read_project()
-            case "broker" | "database":
-                await self.vault()
-                self.keeping.fill_stand_ins()
-                await self._ask_what_fly_holds()
-            case "secrets":
-                await self.vault()
-                self.keeping.fill_stand_ins()
-                await asyncio.to_thread(self.keeping.read_env_files, self.root)
-                await self._ask_what_fly_holds()
-            case "review":
-                await self.ask_git()
-            case _:
-                pass
-        state.visited.add(page)
-
-    async def _load_account(self) -> None:
-        if self.state.account.email:
-            return
-        if "FLY_API_TOKEN" not in self.state.typed:
-            kept = await self.keeping.kept_token()
-            if kept is not None:
-                await self._back.use_token(kept)
-        try:
-            self.state.account = await self._back.account()
-            self.state.account_problem = None
-        except StepError as error:
-            self.state.account_problem = error.problem
-        self.state.refresh()
-
     async def read_project(self) -> None:
         """Read the repository off the loop."""
-        await asyncio.to_thread(self._inspect)
+        await asyncio.to_thread(self.inspect)
         self.state.refresh()
 
-    def _inspect(self) -> None:
+    def inspect(self) -> None:
+        """Read the repository, with the patches that were taken."""
         from flywizard.project.detect import detect
         from flywizard.project.tree import scan
 
@@ -320,7 +238,7 @@ class Session:
 
     def read_again(self) -> None:
         """Read the repository again, with the patches that were taken."""
-        self._inspect()
+        self.inspect()
         self.state.refresh()
 
     def reopen(self) -> None:
@@ -331,24 +249,6 @@ class Session:
     def findings(self) -> Findings | None:
         """Return what was read from the repository."""
         return self.state.findings
-
-    async def _ask_what_fly_holds(self) -> None:
-        if not self.state.account.email:
-            return
-        from flywizard.ports import LookError
-
-        ports = await self.doors()
-        for role in ("api", "worker", "web"):
-            app = self.state.value(f"{role}.app")
-            if not app or app in self.state.fly_holds or role not in self.state.roles():
-                continue
-            try:
-                found = await ports.look.app(app)
-                if isinstance(found, str):
-                    continue
-                self.state.fly_holds[app] = frozenset(await ports.look.secrets(app))
-            except LookError:
-                continue
 
     def view(self, page: Page) -> PageView:
         """Return a form page as it stands."""
@@ -365,46 +265,11 @@ class Session:
 
     def set(self, field_id: str, value: str | Secret) -> str:
         """Set one answer; return an error in words, or empty."""
-        state = self.state
-        if isinstance(value, Secret):
-            if not value:
-                state.typed.pop(field_id.removeprefix("secret."), None)
-                return ""
-            self.keeping.take(field_id.removeprefix("secret."), value)
-            return ""
-        if field_id.startswith("plain."):
-            state.draft.set(field_id, value)
-            return ""
-        if field_id.startswith("question."):
-            state.detection_answers[field_id.removeprefix("question.")] = value
-            self._inspect()
-            state.refresh()
-            return ""
-        question = BY_ID[field_id]
-        error = validate(question, value)
-        if state.draft.all().get(field_id) != Answer(value, "you"):
-            state.draft.set(field_id, value)
-        self._follow(field_id, value)
-        state.refresh()
-        if field_id in ("project.name", "signin.organization"):
-            self.place.look()
-        return error
+        return session_pages.set_answer(self, field_id, value)
 
-    def _follow(self, field_id: str, value: str) -> None:
-        """Let answers that hang on this one follow it, where the user has not set them."""
-        from flywizard import providers
-
-        if field_id == "broker.bootstrap" and value:
-            found = providers.provider_of(value.split(",")[0])
-            if found.id != "other" and found.id != self.state.value("broker.provider"):
-                self.state.draft.set("broker.provider", found.id)
-                self._follow("broker.provider", found.id)
-        elif field_id == "broker.provider":
-            preset = providers.provider(value)
-            self.state.draft.set("broker.protocol", preset.protocol)
-            self.state.draft.set("broker.mechanism", preset.mechanisms[0])
-            if preset.fixed_user:
-                self.keeping.take("broker.username", Secret(preset.fixed_user))
+    def missing(self) -> Sequence[Field]:
+        """Return every answer that is required and has no value, over all pages."""
+        return session_pages.missing(self)
 
     async def check(self, page: Page, on_check: OnCheck) -> None:
         """Run the page's live checks."""
@@ -444,19 +309,6 @@ class Session:
             return ActionResult(False, f"{error.text}. {error.fix}".strip())
         except OSError as error:
             return ActionResult(False, _in_the_way(error).what)
-
-    def missing(self) -> Sequence[Field]:
-        """Return every answer that is required and has no value, over all pages."""
-        out = []
-        for page in PAGES[:6]:
-            if page == "prerequisites":
-                continue
-            # a name that is taken is an answer all the same: its check has said what is wrong
-            taken = {c.id.removeprefix("name:") for c in self.state.failed(page)}
-            for item in self.view(page).fields:
-                if (item.required and not item.value) or (item.error and item.id not in taken):
-                    out.append(item)
-        return out
 
     async def leave(self, page: Page) -> Mapping[str, str]:
         """Next was pressed: validate, keep the draft and the secrets; return errors by field id."""

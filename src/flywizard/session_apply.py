@@ -162,7 +162,7 @@ class Applying:
         finally:
             lock.release()
         if outcome in ("done", "nothing-to-do") and self.running is not None:
-            self.session.load_spec()
+            self.session.spec_file.load()
             made = summary_of(self.running, self._looked, state, self._equivalent(), self._hints())
             self.summary = with_total(made, self._back.now() - began)
         self.session.run_id = f"{int(self._back.now()):x}{randomness.token_hex(2)}"
