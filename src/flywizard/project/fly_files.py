@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flywizard import __version__
-from flywizard.spec import ServiceSpec, Spec
+
+if TYPE_CHECKING:
+    from flywizard.spec import ServiceSpec, Spec
 
 
 def fly_toml(
@@ -322,8 +324,12 @@ def _checks(entry: Any, path: str) -> bool:
 
 
 def _machines(document: Any, spec: Spec, members: Mapping[str, ServiceSpec]) -> bool:
+    from flywizard.spec import ServiceSpec
+
     """Add a size for each group that has none; sizes that are there stay, unless the spec asks for another."""
     import tomlkit
+
+    from flywizard.spec import ServiceSpec
 
     entries = document.get("vm")
     entries = [entries] if isinstance(entries, dict) else list(entries) if isinstance(entries, list) else []

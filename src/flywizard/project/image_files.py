@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flywizard.plan import FileChange
 from flywizard.project import dockerignore, images, nextjs, workspaces
@@ -14,7 +14,9 @@ from flywizard.project.images_web import Member, Packages
 from flywizard.project.model import Service
 from flywizard.project.next_config import traced, wanted_output
 from flywizard.project.tree import Tree
-from flywizard.spec import ServiceSpec
+
+if TYPE_CHECKING:
+    from flywizard.spec import ServiceSpec
 
 SERVERS = (
     "@sveltejs/kit", "@react-router/dev", "@remix-run/dev", "astro", "nuxt", "@tanstack/react-start", "@solidjs/start",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from flywizard.project.commands import needs_shell
 from flywizard.project.image_files import STATIC_PORT
 from flywizard.project.images import RUNNERS, direct
 from flywizard.project.model import EnvName, Findings, Service
-from flywizard.spec import BrokerSpec, DatabaseSpec, SchemaSpec, SecretSpec, ServiceSpec, Spec
+
+if TYPE_CHECKING:
+    from flywizard.spec import SchemaSpec, Spec
 
 PLACEHOLDER = re.compile(
     r"replace[-_]?me|your[-_]|change[-_]?me|my-?app|<|xxx|todo|example-app|placeholder", re.IGNORECASE
@@ -45,6 +47,8 @@ def propose(
         database: kind; default ``managed`` where the code wants one.
         broker: kind; default ``sasl`` where the code wants one.
     """
+    from flywizard.spec import BrokerSpec, DatabaseSpec, SchemaSpec, SecretSpec, ServiceSpec, Spec
+
     name = app_slug(project)
     database_kind = database or ("managed" if findings.database.needed else "none")
     broker_kind = broker or ("sasl" if findings.broker.needed else "none")
@@ -244,6 +248,8 @@ def _migration(service: Service, command: str | None) -> str | None:
 
 
 def _schema(findings: Findings) -> SchemaSpec:
+    from flywizard.spec import SchemaSpec
+
     schema = findings.database.schema
     if schema.method is None:
         return SchemaSpec()

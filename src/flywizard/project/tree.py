@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -60,6 +61,7 @@ class Tree:
     _texts: dict[str, str | None] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     """Path to reason, filled as texts are asked for."""
+    _order: list[str] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
     def of(cls, texts: Mapping[str, str]) -> Tree:
@@ -89,7 +91,12 @@ class Tree:
         return path in self.sizes
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self.sizes))
+        return iter(self._in_order())
+
+    def _in_order(self) -> list[str]:
+        if len(self._order) != len(self.sizes):
+            self._order = sorted(self.sizes)
+        return self._order
 
     def is_folder(self, path: str) -> bool:
         """Tell whether there is such a folder (``.`` is the root)."""
@@ -97,8 +104,11 @@ class Tree:
 
     def under(self, folder: str) -> Iterator[str]:
         """Yield the files below a folder, ``.`` for all."""
-        prefix = "" if folder == "." else folder.rstrip("/") + "/"
-        return (path for path in self if path.startswith(prefix))
+        order = self._in_order()
+        if folder == ".":
+            return iter(order)
+        prefix = folder.rstrip("/") + "/"
+        return iter(order[bisect_left(order, prefix) : bisect_left(order, prefix[:-1] + "0")])
 
     def named(self, *names: str) -> list[str]:
         """Return the files with one of these names, the shallowest first."""
