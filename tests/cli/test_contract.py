@@ -15,7 +15,7 @@ import pytest
 from flywizard.answers import QUESTIONS
 from flywizard.lock import RunLock
 from tests.support import shapes
-from tests.support.cli import EXAMPLE, ROOT, Fly, base, flywizard, repository
+from tests.support.cli import EXAMPLE, ROOT, Fly, base, flywizard, inside, repository
 
 ANSWERING = ["rehearse", "plan", "apply", "resume"]
 OTHER = ["doctor", "inspect"]
@@ -23,7 +23,7 @@ OTHER = ["doctor", "inspect"]
 
 @pytest.mark.parametrize("command", ["", *ANSWERING])
 def test_the_help_of_a_command_lists_every_answer(command: str, home: Path) -> None:
-    done = flywizard(
+    done = inside(
         *filter(None, [command]), *(["-C", ".", "--help"] if not command else ["--help"]), env=base(home)
     )
     assert done.code == 0
@@ -45,7 +45,7 @@ def test_the_help_of_a_command_lists_every_answer(command: str, home: Path) -> N
 
 @pytest.mark.parametrize("command", OTHER)
 def test_the_help_of_a_command_that_asks_nothing(command: str, home: Path) -> None:
-    done = flywizard(command, "--help", env=base(home))
+    done = inside(command, "--help", env=base(home))
     assert done.code == 0
     assert f"usage: flywizard {command}" in done.out
 
@@ -79,7 +79,7 @@ def test_variables_and_flags_are_one_each() -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_usage_says_what_is_wrong(words: list[str], text: str, home: Path, tmp_path: Path) -> None:
-    done = flywizard(*words, env=base(home), cwd=tmp_path)
+    done = inside(*words, env=base(home), cwd=tmp_path)
     assert done.code == 2, done.err
     assert text in done.err
     assert "Traceback" not in done.both
@@ -93,7 +93,7 @@ def test_a_value_is_never_taken_as_an_argument_and_not_repeated(home: Path, tmp_
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completions_are_scripts_of_their_shell(shell: str, home: Path) -> None:
-    done = flywizard("completion", shell, env=base(home))
+    done = inside("completion", shell, env=base(home))
     assert done.code == 0
     for word in ("rehearse", "doctor", "inspect", "plan", "apply", "resume"):
         assert word in done.out
@@ -104,7 +104,7 @@ def test_completions_are_scripts_of_their_shell(shell: str, home: Path) -> None:
 
 
 def test_missing_answers_are_listed_all_at_once(fly: Fly, home: Path, tmp_path: Path) -> None:
-    done = flywizard("apply", "--no-input", "--yes", env=fly.env(home), cwd=repository(tmp_path))
+    done = inside("apply", "--no-input", "--yes", env=fly.env(home), cwd=repository(tmp_path))
     assert done.code == 3
     listed = done.err.partition("answers are missing:")[2]
     for word in (
@@ -187,20 +187,20 @@ def test_doctor_lets_no_failure_hide_another(home: Path, tmp_path: Path) -> None
         "PATH": str(tmp_path / "nothing"), "FLY_API_BASE_URL": "http://127.0.0.1:9", "FLYWIZARD_STATE_DIR": str(state),
         "FLY_FLAPS_BASE_URL": "http://127.0.0.1:9",
     }  # fmt: skip
-    done = flywizard("doctor", "--json", env=env, cwd=tmp_path)
+    done = inside("doctor", "--json", env=env, cwd=tmp_path)
     assert done.code == 1
     shapes.check(done.json(), shapes.DOCTOR)
     failed = {c["id"]: c for c in done.json()["checks"] if c["state"] == "failed"}
     assert set(failed) == {"flyctl", "api", "state"}
     assert all(c["fix"] for c in failed.values())
-    plain = flywizard("doctor", env=env, cwd=tmp_path)
+    plain = inside("doctor", env=env, cwd=tmp_path)
     assert plain.code == 1
     assert plain.err.count("✗") == 3
     assert plain.err.count("hint: ") >= 3
 
 
 def test_doctor_with_everything_ready(fly: Fly, home: Path, tmp_path: Path) -> None:
-    done = flywizard("doctor", "--json", env=fly.env(home), cwd=tmp_path)
+    done = inside("doctor", "--json", env=fly.env(home), cwd=tmp_path)
     assert done.code == 0, done.out
     shapes.check(done.json(), shapes.DOCTOR)
     assert {c["id"] for c in done.json()["checks"]} >= {
@@ -217,12 +217,12 @@ def test_doctor_with_everything_ready(fly: Fly, home: Path, tmp_path: Path) -> N
 def test_another_run_is_named(fly: Fly, home: Path, tmp_path: Path) -> None:
     place = repository(tmp_path)
     env = fly.answers(home)
-    assert flywizard("plan", "--no-input", env=env, cwd=place).code == 0
+    assert inside("plan", "--no-input", env=env, cwd=place).code == 0
     before = fly.changes()
     lock = RunLock(home / "state" / "helpdesk" / "lock")
     lock.acquire("flywizard apply elsewhere")
     try:
-        done = flywizard("apply", "--no-input", "--yes", env=env, cwd=place)
+        done = inside("apply", "--no-input", "--yes", env=env, cwd=place)
     finally:
         lock.release()
     assert done.code == 4
@@ -241,7 +241,7 @@ def test_a_blocking_objection_stops_before_anything(fly: Fly, home: Path, tmp_pa
     )
     before = fly.changes()
     for command in (["apply", "--yes"], ["plan"]):
-        done = flywizard(*command, "--no-input", env=fly.answers(home), cwd=place)
+        done = inside(*command, "--no-input", env=fly.answers(home), cwd=place)
         assert done.code == 6, done.err
         assert "backend/Dockerfile:" in done.err
         assert "no-such-file.txt" in done.err
@@ -250,7 +250,7 @@ def test_a_blocking_objection_stops_before_anything(fly: Fly, home: Path, tmp_pa
 
 def test_a_review_that_nobody_may_confirm(fly: Fly, home: Path, tmp_path: Path) -> None:
     before = fly.changes()
-    done = flywizard("apply", "--no-input", env=fly.answers(home), cwd=repository(tmp_path))
+    done = inside("apply", "--no-input", env=fly.answers(home), cwd=repository(tmp_path))
     assert done.code == 3
     assert "--yes" in done.err
     assert fly.changes() == before
@@ -284,7 +284,7 @@ def test_strongest_source_wins(fly: Fly, home: Path, tmp_path: Path) -> None:
     (place / "flywizard.toml").write_text(said)
 
     def plan_of(*words: str, **env: str) -> str:
-        done = flywizard("plan", "--json", "--no-input", *words, env=fly.answers(home, **env), cwd=place)
+        done = inside("plan", "--json", "--no-input", *words, env=fly.answers(home, **env), cwd=place)
         assert done.code == 0, done.err
         commands = [c for s in json.loads(done.out)["steps"] for c in s["commands"]]
         create = next(c for c in commands if c[1:3] == ["mpg", "create"])

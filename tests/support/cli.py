@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flywizard.cli import main
 from flywizard.rehearsal.launch import Rehearsal, begin
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,6 +75,37 @@ def flywizard(
     return Done(
         ended.returncode, ended.stdout.decode("utf-8", "replace"), ended.stderr.decode("utf-8", "replace")
     )
+
+
+def inside(*words: str, env: Mapping[str, str], cwd: Path | None = None) -> Done:
+    """Run the command in this process, where the interpreter and the imports are paid for already.
+
+    keyring keeps the first backend that a process chose: what tells backends apart needs ``flywizard``.
+    """
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    before, place, stdin = dict(os.environ), Path.cwd(), sys.stdin
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd or ROOT)
+    try:
+        with open(os.devnull) as nothing, redirect_stdout(out), redirect_stderr(err):
+            sys.stdin = nothing
+            try:
+                code = main(list(words))
+            except SystemExit as end:
+                code = int(end.code or 0)
+    finally:
+        sys.stdin = stdin
+        os.chdir(place)
+        os.environ.clear()
+        os.environ.update(before)
+    texts = []
+    for stream in (out, err):
+        stream.flush()
+        stream.seek(0)
+        texts.append(stream.read())
+        stream.close()
+    return Done(code, texts[0], texts[1])
 
 
 @dataclass(slots=True)

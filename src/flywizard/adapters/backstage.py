@@ -296,7 +296,7 @@ class RealBackstage:
         from flywizard.state_folder import private_folder
 
         runs = private_folder(folder / "runs")
-        self._look = FlyHttp(self.token, environ=self.environ)
+        self._look = self._look or FlyHttp(self.token, environ=self.environ)
         try:
             executable = self.executable()
         except StepError:
