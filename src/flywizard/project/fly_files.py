@@ -324,8 +324,6 @@ def _checks(entry: Any, path: str) -> bool:
 
 
 def _machines(document: Any, spec: Spec, members: Mapping[str, ServiceSpec]) -> bool:
-    from flywizard.spec import ServiceSpec
-
     """Add a size for each group that has none; sizes that are there stay, unless the spec asks for another."""
     import tomlkit
 

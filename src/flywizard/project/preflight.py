@@ -16,6 +16,7 @@ from flywizard.project import (
     rules_fly,
     rules_image,
     rules_late,
+    rules_pool,
     rules_python,
     rules_run,
     rules_schema,
@@ -92,7 +93,7 @@ RULES: tuple[Rule, ...] = (
     Rule("C-42", "another engine than Postgres", rules_data.other_engine),
     Rule("C-43", "a URL that the driver refuses", rules_schema.refused_url),
     Rule("C-44", "a schema outside the image", rules_data.schema_outside),
-    Rule("C-45", "more pool connections than the plan has", rules_data.pool_sizes),
+    Rule("C-45", "more pool connections than the plan has", rules_pool.pool_sizes),
     Rule(
         "C-46",
         "migrations that are not in the image, or look elsewhere",

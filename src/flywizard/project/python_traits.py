@@ -56,6 +56,11 @@ SECURITY = {
     "sasl.mechanism": "mechanism",
     "sasl.mechanisms": "mechanism",
 }
+_WORTH_A_WALK = re.compile(
+    r"kafka|topic|faust|EmailStr|dockerenv|dimension|truncate_dim|create_task|ensure_future|run_in_executor|Thread|Process"
+    r"|Scheduler|Rocketry|repeat_every|crontab|embed|minilm|mpnet|\b(bge|e5|gte)-",
+    re.IGNORECASE,
+)
 _SENDS = frozenset({"send", "send_and_wait", "produce"})
 _LOOKS_LIKE_WORK = re.compile(r"consum|worker|listen|subscri|process_message|poll", re.IGNORECASE)
 _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
@@ -105,24 +110,33 @@ class Traits:
     tasks: list[Use] = field(default_factory=list)
     """Functions that are started beside the server."""
     schedulers: list[Use] = field(default_factory=list)
-    broken: list[Use] = field(default_factory=list)
-    """Calls that cannot work, in words."""
     docker_file: int | None = None
     """A look at ``/.dockerenv``."""
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def read(text: str) -> Traits:
     """Read a Python text; pure, never raises; a text that cannot be parsed has no traits."""
     out = Traits()
     try:
         module = ast.parse(text)
         _imports(out, module.body, guarded=False)
-        _walk(out, module)
-        _broken(out, module)
+        if _WORTH_A_WALK.search(text):
+            _walk(out, module)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Traits()
     return out
+
+
+@lru_cache(maxsize=512)
+def broken(text: str) -> tuple[Use, ...]:
+    """Return the calls in a Python text that cannot work, in words; pure, never raises."""
+    out: list[Use] = []
+    try:
+        _broken(out, ast.parse(text))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
+    return tuple(out)
 
 
 def _text(node: ast.AST | None) -> str | None:
@@ -337,7 +351,7 @@ def _starts(out: Traits, node: ast.Try) -> None:
             out.silenced_start = Use("start", handler.lineno)
 
 
-def _broken(out: Traits, module: ast.Module) -> None:
+def _broken(out: list[Use], module: ast.Module) -> None:
     coroutines = {
         n.name
         for n in module.body
@@ -350,7 +364,7 @@ def _broken(out: Traits, module: ast.Module) -> None:
         if isinstance(statement.value, ast.Call) and isinstance(statement.value.func, ast.Name):
             name = statement.value.func.id
             if name in coroutines and name not in shadowed:
-                out.broken.append(Use(f"`{name}()` is asynchronous and never awaited", statement.lineno))
+                out.append(Use(f"`{name}()` is asynchronous and never awaited", statement.lineno))
     for node in module.body:
         if isinstance(node, ast.ClassDef):
             _class(out, node)
@@ -368,7 +382,7 @@ def _generates(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return any(isinstance(n, ast.Yield | ast.YieldFrom) for n in ast.walk(node))
 
 
-def _class(out: Traits, node: ast.ClassDef) -> None:
+def _class(out: list[Use], node: ast.ClassDef) -> None:
     """Note calls of methods that a class without bases does not have, and of its coroutines without ``await``."""
     methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
     if (
@@ -401,13 +415,13 @@ def _class(out: Traits, node: ast.ClassDef) -> None:
         for inner in ast.walk(method):
             match inner:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=attr)) if attr not in known:
-                    out.broken.append(Use(f"`{node.name}` has no method `{attr}`", inner.lineno))
+                    out.append(Use(f"`{node.name}` has no method `{attr}`", inner.lineno))
                 case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=attr))) if (
                     isinstance(methods.get(attr), ast.AsyncFunctionDef)
                     and not _generates(methods[attr])
                     and not methods[attr].decorator_list
                 ):
-                    out.broken.append(Use(f"`self.{attr}()` is asynchronous and never awaited", inner.lineno))
+                    out.append(Use(f"`self.{attr}()` is asynchronous and never awaited", inner.lineno))
                 case _:
                     pass
 

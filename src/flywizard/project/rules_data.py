@@ -12,8 +12,6 @@ from flywizard.project.model import Findings, Objection
 from flywizard.project.propose import source_of
 from flywizard.project.survey import Survey, is_test
 
-SERVER_CONNECTIONS = 50
-"""Of Managed Postgres on the plans Basic and Starter (session mode)."""
 LOCAL_ORIGIN = re.compile(r"^https?://(localhost|127\.0\.0\.1)(:\d+)?/?$")
 SASL_LINES = {
     "aiokafka": 'security_protocol="SASL_SSL", sasl_mechanism=…, sasl_plain_username=…, sasl_plain_password=…, ssl_context=ssl.create_default_context()',
@@ -80,24 +78,6 @@ def schema_outside(survey: Survey, findings: Findings) -> Iterator[Objection]:
                 1,
                 handled=True,
             )
-
-
-def pool_sizes(survey: Survey, findings: Findings) -> Iterator[Objection]:
-    """C-45."""
-    database = findings.database
-    processes = [s for s in findings.services if s.language == "python"]
-    total = sum(p.size for p in database.pools) * len(processes)
-    budget = SERVER_CONNECTIONS * 8 // 10
-    if total > budget:
-        place = max(database.pools, key=lambda p: p.size).evidence
-        yield Objection(
-            "",
-            False,
-            f"Up to {total} connections ({len(processes)} processes, `{place.file}:{place.line}`) against {SERVER_CONNECTIONS} of the smallest plan.",
-            "Make the pool smaller, or choose a larger plan.",
-            place.file,
-            place.line,
-        )
 
 
 def no_sasl(survey: Survey, findings: Findings) -> Iterator[Objection]:

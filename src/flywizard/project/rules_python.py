@@ -365,7 +365,7 @@ def cannot_work(survey: Survey, findings: Findings) -> Iterator[Objection]:
         if service.role != "worker":
             continue
         for path in files:
-            for use in traits(survey, path).broken:
+            for use in python_traits.broken(survey.tree.text(path) or ""):
                 if (path, use.line) in seen:
                     continue
                 seen.add((path, use.line))

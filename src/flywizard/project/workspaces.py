@@ -29,7 +29,7 @@ def _placed(tree: Tree, service: Service) -> Service:
     folder = service.path or "."
     root = python_root(tree, folder) if service.language == "python" else script_root(tree, folder)
     if root is None or (
-        service.dockerfile in tree and not _needs(tree, service.dockerfile or "", folder, root)
+        (service.dockerfile or "") in tree and not _needs(tree, service.dockerfile or "", folder, root)
     ):
         return service
     manager = "uv" if service.language == "python" else script_manager(tree, root)
