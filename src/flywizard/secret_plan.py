@@ -160,6 +160,6 @@ def _derived(env: EnvName, answers: Mapping[str, str], web_url: str) -> tuple[st
         ):
             return None, "your database"
         case "cors" if web_url:
-            return (json.dumps([web_url]) if env.json_list else web_url), "the frontend's address"
+            return (json.dumps([web_url]) if env.json_list else web_url), "the web address"
         case _:
             return None

@@ -182,7 +182,7 @@ class State:
         """Return where a secret answer comes from; empty: nowhere."""
         name = self.vault_name(field_id)
         if field_id in self.stood_in:
-            return "stand-in, rehearsal only"
+            return "rehearsal stand-in"
         if self.entered(field_id) is not None:
             return "flag" if name in self.given and field_id not in self.typed else "you"
         if name in self.environment_names:

@@ -30,7 +30,7 @@ ORIGINS = {
     "env-file": ".env",
     "generated": "generated",
     "fly": "Fly has it",
-    "stand-in": "stand-in, rehearsal only",
+    "stand-in": "rehearsal stand-in",
     "default": "default",
     "missing": "",
 }

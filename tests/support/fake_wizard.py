@@ -844,7 +844,7 @@ class FakeWizard:
     async def remedy(self, action: str, value: str | Secret | None = None) -> ActionResult:
         self.calls.append(("remedy", action, value))
         if action.startswith("edit:"):
-            return ActionResult(True, "", "broker")
+            return ActionResult(True, "", "broker", action.partition(":")[2])
         return ActionResult(True, "", "deploy")
 
     def report(self) -> str:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from textual.widgets import Input
 
+from flywizard.fronts import HomeView
+from flywizard.tui.screens.home import HomeScreen
 from flywizard.tui.widgets.choice import Picker
 from flywizard.tui.widgets.press import Press
 from flywizard.vault import Secret
@@ -289,3 +292,32 @@ async def test_ctrl_c_asks_and_the_second_forces() -> None:
             await run.dialog("Leave")
             await run.press("ctrl+c")
             await run.until(lambda run=run: run.app.return_value == 130)  # type: ignore[misc]
+
+
+async def test_no_check_counts_between_an_edit_and_its_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flywizard.tui.screens.form.DEBOUNCE", 3600.0)
+    async with running(start="database") as run:
+        await run.at("database")
+        assert "✓ name is free" in run.text
+        run.field("database.name").control.focus()
+        await run.press("end", "x")
+        await run.shows("○ name is free")
+        assert "✓ name is free" not in run.text
+        await run.press("f5")
+        await run.press("enter")
+        await run.at("broker")
+
+
+async def test_a_look_that_comes_late_leaves_the_next_screen_alone() -> None:
+    late = asyncio.Event()
+
+    class Slow(FakeWizard):
+        async def home_live(self) -> HomeView:
+            await late.wait()
+            return await super().home_live()
+
+    async with running(Slow()) as run:
+        await run.press("enter")
+        await run.until(lambda: not isinstance(run.app.screen, HomeScreen))
+        late.set()
+        await run.at("prerequisites")

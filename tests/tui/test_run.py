@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from textual.widgets import Input
 
-from flywizard.events import Event, Problem, Remedy, RunEnded, StepFailed, StepOutput
+from flywizard.events import Event, Outcome, Problem, Remedy, RunEnded, StepFailed, StepOutput
+from flywizard.fronts import Refused, ReviewView, Sink
 from flywizard.tui.widgets.log_view import LogView
 from flywizard.tui.widgets.press import Press
 from flywizard.vault import Secret
@@ -150,6 +152,7 @@ async def test_edit_goes_to_the_page_of_the_answer() -> None:
         await run.shows("Stopped:")
         await run.press("e")
         await run.at("broker")
+        assert run.app.focused is run.field("broker.provider").control
 
 
 async def test_undo_asks_first() -> None:
@@ -281,3 +284,53 @@ async def test_done_shows_everything_and_opens_addresses() -> None:
         await run.until(lambda: opened == ["https://helpdesk-web.fly.dev"])
         await run.press("q")
         await run.until(lambda: run.app.return_value == 0)
+
+
+async def test_the_key_that_closes_the_stop_dialog_does_not_close_done() -> None:
+    async with running(FakeWizard(gated=True), "deploy") as run:
+        await started(run)
+        await run.press("ctrl+c")
+        await run.dialog("Conversation")
+        run.wizard.release(9)
+        await run.shows("The run ended meanwhile: all steps are done")
+        await run.press("enter")
+        await run.at("done")
+        assert run.app.return_value is None
+        assert run.wizard.stops == []
+
+
+async def test_a_run_that_is_refused_ends_with_its_own_code() -> None:
+    class Locked(FakeWizard):
+        async def run(self, sink: Sink, *, resume: bool = False) -> Outcome:
+            raise Refused(Problem("LOCKED", "another run holds the lock", "wait for it"), 4)
+
+    async with running(Locked(), "deploy") as run:
+        await run.shows("another run holds the lock")
+        await run.press("q")
+        await run.until(lambda: run.app.return_value == 4)
+
+
+async def test_the_review_shows_why_it_is_blocked_in_full_and_looks_again() -> None:
+    why = (
+        "the API reads `REDIS_URL` and nothing here gives it a Redis: "
+        + "words that go on " * 8
+        + "to-the-end"
+    )
+
+    class Blocked(FakeWizard):
+        async def review(self) -> ReviewView:
+            again = any(c[:1] == ("review",) for c in self.calls)
+            view = await super().review()
+            return view if again else replace(view, blocked=why)
+
+    async with running(Blocked(), "review", NARROW) as run:
+        await run.at("review")
+        await run.shows("to-the-end")
+        assert "r look again" in run.text
+        await run.press("enter")
+        await run.pilot.pause()
+        assert not [c for c in run.wizard.calls if c[0] == "run"]
+        await run.press("r")
+        await run.until(lambda: "to-the-end" not in run.text)
+        await run.press("enter")
+        await run.at("done")

@@ -16,7 +16,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 
-from flywizard.events import Event, Outcome, StepFailed, StepOutput
+from flywizard.events import Event, Outcome, StepOutput
 from flywizard.fronts import Page, RailItem, Refused, Wizard
 from flywizard.tui.goodbye import let_go_of_lost_streams, say_goodbye
 from flywizard.tui.logbook import LogBook
@@ -86,6 +86,8 @@ class FlywizardApp(QuietCrash[int]):
         self._start = start
         self._forcing = False
         self._choosing = False
+        self._refused: int | None = None
+        """Exit code of a run that could not begin."""
         for own in themes():
             self.register_theme(own)
         self.theme = theme
@@ -180,10 +182,12 @@ class FlywizardApp(QuietCrash[int]):
     @work(group="engine", exclusive=True, description="apply the plan")
     async def _run_engine(self, resume: bool) -> None:
         outcome: Outcome = "failed"
+        self._refused = None
         try:
             outcome = await self.wizard.run(self.sink, resume=resume)
         except Refused as refused:
-            self.sink(StepFailed("", refused.problem))
+            self._refused = refused.code
+            self.state = replace(self.state, problem=refused.problem)
         if self.state.ended is None:
             self.state = replace(self.state, ended=self.clock(), outcome=outcome)
         self.call_later(self.run_ended)
@@ -224,7 +228,8 @@ class FlywizardApp(QuietCrash[int]):
 
     def finish(self, code: int | None = None) -> None:
         """Leave with ``code``, or with the code of the last run's outcome."""
-        self.exit(EXIT_BY_OUTCOME[self.state.outcome] if code is None else code)
+        own = EXIT_BY_OUTCOME[self.state.outcome] if self._refused is None else self._refused
+        self.exit(own if code is None else code)
 
     def action_interrupt(self) -> None:
         """Ctrl+C: ask; while the question is open, force."""

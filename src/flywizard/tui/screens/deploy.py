@@ -126,6 +126,8 @@ class DeployScreen(Frame):
 
     def tick(self) -> None:
         """Draw what changed since the last frame."""
+        if not self.stands():
+            return
         app = self.flywizard
         state, now = app.state, app.clock()
         self.query_one(LogView).feed()

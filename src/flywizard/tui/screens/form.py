@@ -66,6 +66,8 @@ class FormScreen(FormDrawing):
         self._stop_checks()
         await self._redraw(focus=True)
         await self.wizard.enter(self.page)
+        if not self.stands():
+            return
         self._entering = False
         await self._redraw(focus=True)
         self._wanted = ""
@@ -216,6 +218,8 @@ class FormScreen(FormDrawing):
     @work(group="page", exclusive=True, description="keep the answers and go on")
     async def _leave(self, page: Page) -> None:
         errors = await self.wizard.leave(page)
+        if not self.stands():
+            return
         if errors:
             self._leaving = False
             self._errors = dict(errors)
@@ -291,6 +295,8 @@ class FormScreen(FormDrawing):
                 result = await run()
         finally:
             self._busy = ""
+        if not self.stands():
+            return
         self._result = result
         if result.goto is not None and result.goto != page:
             self.call_later(self.flywizard.show, result.goto, result.field)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -27,6 +28,10 @@ def shown_key(action: Action) -> str:
     return action.key.upper() if len(action.key) > 1 else action.key
 
 
+ROOMY = 36
+"""From this height on parts have blank lines between them."""
+
+
 class FormDrawing(Frame):
     """The picture of a form page; what the keys do is FormScreen's."""
 
@@ -49,6 +54,7 @@ class FormDrawing(Frame):
         """Id of the question that gets the focus when the page stands."""
         self._placed: Widget | None = None
         """What got the focus without the user's doing."""
+        self._pen = asyncio.Lock()
         self._stale = False
         """An answer changed: what the checks said is of the past."""
 
@@ -105,7 +111,14 @@ class FormDrawing(Frame):
             self.call_later(self._redraw)
 
     async def _redraw(self, *, focus: bool = False) -> None:
+        """Draw now; one at a time, for two that make the widgets anew would lose what is typed between them."""
+        async with self._pen:
+            await self._redraw_alone(focus=focus)
+
+    async def _redraw_alone(self, *, focus: bool) -> None:
         self._drawing = False
+        if not self.stands():
+            return
         view = self._view()
         new = (
             view.page,
@@ -117,6 +130,8 @@ class FormDrawing(Frame):
             await self._rebuild(view)
             self._shape = new
             focus = True
+        if not self.stands():
+            return
         self._update(view)
         if focus:
             self._focus_first(view)
@@ -127,6 +142,8 @@ class FormDrawing(Frame):
         form = self.query_one("#form", VerticalScroll)
         with self.app.batch_update():
             await form.remove_children()
+            if not self.stands():
+                return
             made: list[Widget] = []
             width = label_width(view.fields)
             source = source_width(view.fields, self.query_one("#form").content_size.width)
@@ -163,6 +180,7 @@ class FormDrawing(Frame):
             made.append(Static(classes="problem part"))
             await form.mount_all(made)
             form.set_class(len(view.fields) <= AIRY, "-airy")
+            form.set_class(self.app.size.height >= ROOMY, "-roomy")
             form.scroll_home(animate=False)
 
     def _update(self, view: PageView) -> None:
@@ -180,7 +198,7 @@ class FormDrawing(Frame):
             if field is not None:
                 row.draw(self._with_error(field), show_error=field.id != self._typing)
         form = self.query_one("#form", VerticalScroll)
-        width = max(20, form.scrollable_content_region.width or 60)
+        width = self._room(form)
         self._part("rows", words.table(view.columns, view.rows, width))
         self._part("notes", words.notes(view.notes))
         self._draw_checks(view, width)
@@ -208,8 +226,9 @@ class FormDrawing(Frame):
         shown = view.commands[:4]
         if len(view.commands) > 4:
             shown = (*shown[:3], f"and {len(view.commands) - 3} more; the Review lists them all")
-        if self.app.size.height < 30:
-            box.update(words.commands(view.commands[:1], ""))
+        if self.app.size.height < ROOMY:
+            shown = view.commands[:1] if self.app.size.height < 30 else shown
+            box.update(words.commands(shown, ""))
         else:
             box.update(words.commands(shown))
         self._draw_next(view)
@@ -239,11 +258,18 @@ class FormDrawing(Frame):
     def _draw_checks(self, view: PageView, width: int) -> None:
         self._part("checks", words.checks(self._all_checks(view), width, self.flywizard.clock()))
 
+    @staticmethod
+    def _room(form: VerticalScroll) -> int:
+        """Return the cells of a line, also when a scrollbar comes."""
+        return max(20, (form.size.width or 61) - 1)
+
     def _spin(self) -> None:
+        if not self.stands():
+            return
         view = self._view()
         if any(c.state == "running" for c in self._all_checks(view)):
             form = self.query_one("#form", VerticalScroll)
-            self._draw_checks(view, max(20, form.scrollable_content_region.width))
+            self._draw_checks(view, self._room(form))
 
     def _draw_next(self, view: PageView) -> None:
         waiting = self._waiting

@@ -94,8 +94,14 @@ class Frame(Screen[None]):
         for reason in self.query("#reason").results(Static):
             reason.update(Content.styled(line(text), DIM))
 
+    def stands(self) -> bool:
+        """Tell whether the screen is shown, maybe below a dialog; one that was left loses its widgets bit by bit."""
+        return self in self.app.screen_stack
+
     def draw_frame(self) -> None:
         """Draw header, rail and keys anew."""
+        if not self.stands():
+            return
         header, rail = self.wizard.header(), self.flywizard.rail(self.page)
         self.query_one(HeaderBar).draw(header, self.page, rail)
         self.query_one(Rail).draw(header, rail)

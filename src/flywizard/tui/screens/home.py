@@ -137,6 +137,8 @@ class HomeScreen(Frame):
     @work(group="home", exclusive=True, description="look for commits, drift and the keyring")
     async def _look(self) -> None:
         view = await self.wizard.home_live()
+        if not self.stands():
+            return
         self.query_one("#lede", Static).update(Content.styled(line(view.lede), DIM))
         notice = self.query_one("#notice", Static)
         notice.update(self._notice(view))

@@ -82,6 +82,8 @@ class ReviewScreen(Frame):
         if again:
             await self.wizard.act("review", "recheck")
         review = await self.wizard.review()
+        if not self.stands():
+            return
         self._review = review
         self.query_one(ReviewTable).draw(review.rows)
         self._draw(review)

@@ -213,4 +213,4 @@ def source_width(fields: tuple[Field, ...], width: int) -> int:
     """Return the cells of the sources' column in a form of ``width`` cells."""
     fewest, most = SOURCES
     longest = max((cell_len(f.source) for f in fields if not listed(f)), default=0)
-    return max(fewest, min(longest, most, max(fewest, width // 4)))
+    return max(fewest, min(longest, most, max(fewest, width * 2 // 7)))
