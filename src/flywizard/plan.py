@@ -49,7 +49,7 @@ class Command:
         """Return the line to show and copy; secret values as ``••••``."""
         line = shlex.join(self.argv)
         if self.stdin:
-            line += " < " + ", ".join(f"{name}={MASK}" for name in self.stdin)
+            line += " < " + " ".join(f"{name}={MASK}" for name in self.stdin)
         return line
 
 
