@@ -37,7 +37,7 @@ def contrary(survey: Survey, findings: Findings) -> Iterator[Objection]:
                 yield _contrary(path, line, value, "PLAIN", "broker.kind=fly")
         elif value == "SASL_SSL":
             yield _contrary(path, line, value, "SASL_PLAINTEXT", "broker.kind=fly")
-        elif value in {"PLAINTEXT", "SSL", "SASL_PLAINTEXT"}:
+        elif value == "SASL_PLAINTEXT":
             yield _contrary(path, line, value, "SASL_SSL", "broker.kind=sasl")
     broker = findings.broker
     for config in survey.fly.values():
@@ -105,5 +105,5 @@ def only_sasl(survey: Survey, findings: Findings) -> Iterator[Objection]:
                 path,
                 line,
                 when="broker.kind=plaintext",
-                subject=value,
+                subject=f"{path}:{line}",
             )
