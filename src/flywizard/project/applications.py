@@ -92,6 +92,9 @@ def server_file(survey: Survey, candidate: Candidate) -> str | None:
     if entry is None:
         return None
     file = survey.python[entry]
+    function = candidate.start.function if candidate.start else None
+    if function and file.run_port and file.run_function != function:
+        return None
     if file.run_port and (file.main_line or file.run_function or file.module_calls):
         return entry
     roots = roots_of(survey, candidate.context or ".", candidate.dockerfile)

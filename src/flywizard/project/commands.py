@@ -46,7 +46,9 @@ class Start:
     script: str | None = None
     """A shell script that it runs."""
     arguments: str = ""
-    """What that script is given."""
+    """What that script, or a Python module, is given."""
+    function: str | None = None
+    """The function of a console script."""
     package_script: str | None = None
     """The name in package.json's scripts."""
     app_dir: str | None = None
@@ -158,9 +160,11 @@ def parse(command: str | Sequence[str]) -> Start:
         )
     if program.startswith("python"):
         if rest[:1] == ["-m"] and len(rest) > 1:
-            return Start(text, "python", None, rest[1], host, port, port_text, program)
+            given = shlex.join(rest[2:])
+            return Start(text, "python", None, rest[1], host, port, port_text, program, arguments=given)
         script = next((w for w in rest if w.endswith(".py")), None)
-        return Start(text, "python", None, script, host, port, port_text, program)
+        given = shlex.join(rest[rest.index(script) + 1 :]) if script else ""
+        return Start(text, "python", None, script, host, port, port_text, program, arguments=given)
     if program in QUEUES:
         option = _option(rest, "-A", "--app") if program == "celery" else None
         part = next((p for p in ("beat", "flower", "worker") if p in rest), "") if program == "celery" else ""

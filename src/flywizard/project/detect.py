@@ -22,6 +22,7 @@ from flywizard.project.candidates import Candidate, collect, roots_of
 from flywizard.project.detect_api import api_service, asgi_service, root_for
 from flywizard.project.detect_worker import worker_services
 from flywizard.project.model import Findings, Objection, Question, Role, Service
+from flywizard.project.modules import reachable
 from flywizard.project.survey import Survey
 from flywizard.project.tree import Tree, scan
 from flywizard.text import clean
@@ -90,6 +91,8 @@ def findings_of(survey: Survey, answers: Mapping[str, str]) -> Findings:
     services = workspaces.placed(survey.tree, _with_images(candidates, found))
     reached = {s.name: _files_of(survey, s) for s in services if s.language == "python"}
     env = detect_data.environment(survey, services, reached)
+    if undecided := _undecided(survey, questions):
+        reached[""] = undecided
     database = detect_data.database(survey, services, reached, env, answers, questions)
     broker = detect_broker.broker(survey, services, reached, env)
     complete = any(s.role == "api" for s in services) and bool(web) and (database.needed or broker.needed)
@@ -111,6 +114,17 @@ def findings_of(survey: Survey, answers: Mapping[str, str]) -> Findings:
     )
 
 
+def _undecided(survey: Survey, questions: list[Question]) -> set[str]:
+    """Return the files of what a question asks about: whatever the answer, it wants a database or a broker."""
+    out: set[str] = set()
+    for question in questions:
+        for choice in question.choices if question.id in {"service.api", "service.worker"} else ():
+            if choice in survey.python:
+                folder = choice.rpartition("/")[0] or "."
+                out |= reachable(choice, (".", folder), survey.python)
+    return out
+
+
 def _others(survey: Survey, candidates: list[Candidate], known: applications.Applications) -> list[Service]:
     out = []
     for entry in known.others:
@@ -122,8 +136,6 @@ def _others(survey: Survey, candidates: list[Candidate], known: applications.App
 
 def _files_of(survey: Survey, service: Service) -> set[str]:
     """Return the Python files that a service loads; all of its context where its entry is unknown."""
-    from flywizard.project.modules import reachable
-
     context = service.path or "."
     if service.entry_file is None:
         return set(survey.python) & set(survey.tree.under(context))

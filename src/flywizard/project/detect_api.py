@@ -48,6 +48,18 @@ def dotted_module(path: str, context: str) -> str:
 
 def root_for(survey: Survey, entry: str, context: str, dockerfile: str | None) -> str:
     """Return the folder from which Python finds the entry: the image's own, else where its imports resolve."""
+    src = join(context, "src") or ""
+    if (
+        entry.startswith(src + "/")
+        and entry.count("/") > src.count("/") + 1
+        and f"{src}/__init__.py" not in survey.python
+    ):
+        package = "/".join(entry.split("/")[: src.count("/") + 2])
+        data = _pyproject(survey, context)
+        if f"{package}/__init__.py" in survey.python and (
+            "project" in data or "poetry" in str(data.get("tool", ""))
+        ):
+            return src
     if dockerfile in survey.dockerfiles:
         for root in roots_of(survey, context, dockerfile):
             if root == "." or entry.startswith(root + "/"):
@@ -60,7 +72,8 @@ def asgi_service(
 ) -> Service:
     """Return the service that one application is."""
     firm = [c for c in mine if c.origin != "hint"] or mine
-    best = next((c for c in firm if c.start and not c.start.development), None)
+    said = {"script", "document"}
+    best = next((c for c in firm if c.start and not c.start.development and c.hint not in said), None)
     rough = best or next((c for c in firm if c.start), None)
     context = next((c.context for c in firm if c.context), None) or context_of(survey, entry)
     dockerfile = next((c.dockerfile for c in mine if c.dockerfile in survey.dockerfiles), None)
@@ -90,7 +103,7 @@ def asgi_service(
         evidence.append(Evidence(best.evidence.file, best.evidence.line, f"starts `{command}`"))
         if best.via:
             evidence.append(best.via)
-    elif rough and rough.start and not re.match(r"\S*sh\s+-", rough.start.text):
+    elif rough and rough.start and rough.hint not in said and not re.match(r"\S*sh\s+-", rough.start.text):
         command, port = commands.production(rough.start.text), rough.start.port
         evidence.append(Evidence(rough.evidence.file, rough.evidence.line, f"starts `{rough.start.text}`"))
     elif file.run_port and file.main_line:
@@ -101,6 +114,14 @@ def asgi_service(
         inside = "" if root == context or dockerfile else " --app-dir " + root.removeprefix(context + "/")
         port = rough.start.port if rough and rough.start and rough.start.port else 8000
         command = f"uvicorn {application}{factory}{inside} --host 0.0.0.0 --port {port}"
+        if rough and rough.hint in said:
+            evidence.append(
+                Evidence(
+                    rough.evidence.file,
+                    rough.evidence.line,
+                    f"says `{rough.start.text}`" if rough.start else "",
+                )
+            )
     if port is None and rough and rough.start and rough.start.what == "python":
         port = _run_port(survey, server, reached)
     if port is None and rough and rough.start:

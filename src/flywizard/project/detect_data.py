@@ -193,13 +193,14 @@ def database(
         if m
         in {"asyncpg", "psycopg", "psycopg2", "sqlalchemy", "sqlalchemy.ext.asyncio", "tortoise", "sqlmodel"}
     ]
-    needed = bool(driver or urls or extensions or schema.method)
     parts: dict[str, str] = {}
     for e in env:
         if e.purpose == "database-part":
             parts.setdefault(
                 _PART[e.name.rsplit("_", 1)[-1] if "_" in e.name else e.name.removeprefix("PG")], e.name
             )
+    whole = {"host", "user", "database"} <= set(parts)
+    needed = bool(driver or urls or extensions or schema.method or whole)
     return Database(
         needed=needed,
         engine=("mysql" if mysql else "postgres") if needed else None,

@@ -33,17 +33,21 @@ def worker_services(
     """Return the workers, in order of their names' first place."""
     known = found or Applications()
     serving = {api.entry_file if api else None, *known.others, *known.workers}
+    asked = [c for mine in known.commands.values() for c in mine]
     named: dict[str, list[Candidate]] = {}
     hinted: dict[str, list[Candidate]] = {}
     for candidate in candidates:
         start = candidate.start
         if start is None or start.what not in {"python", "celery"} or candidate.image:
             continue
-        if candidate.entry is not None and (candidate.entry in serving or candidate.entry in known.commands):
+        serves = candidate.entry in serving or candidate.entry in known.commands
+        if candidate.entry is not None and serves and not (start.function and candidate not in asked):
             continue
         if start.part == "flower":
             continue
         key = candidate.entry or start.text
+        if start.what == "python" and candidate.entry:
+            key = _key(candidate, candidates)
         if start.what == "celery":
             key = f"{candidate.entry or start.module} {start.program} {start.part}"
         if start.what == "python" and (start.module is None or commands.one_shot(start.module)):
@@ -60,7 +64,7 @@ def worker_services(
         if key in named:
             named[key] += more
     for candidate in candidates:
-        if candidate.start is None and candidate.entry in named:
+        if candidate.start is None and candidate.entry is not None and candidate.entry in named:
             named[candidate.entry].append(candidate)
     asgi = [
         asgi_service(survey, entry, known.commands[entry], candidates, _name(known.commands[entry]), "worker")
@@ -73,6 +77,23 @@ def worker_services(
     if chosen:
         return _distinct([_of_command(survey, mine, api) for mine in chosen.values()])
     return _of_modules(survey, api, answers, questions)
+
+
+def _key(candidate: Candidate, candidates: list[Candidate]) -> str:
+    """Return what tells workers of one file apart: the function, and the arguments that compose gives them."""
+    start, entry = candidate.start, candidate.entry or ""
+    function = f"{entry} {start.function}" if start and start.function else entry
+    composed = [
+        c.start.arguments
+        for c in candidates
+        if c.origin == "compose"
+        and c.entry == entry
+        and c.start
+        and c.start.function == (start and start.function)
+    ]
+    if len(set(composed)) > 1 and start is not None:
+        return f"{function} {start.arguments if candidate.origin == 'compose' else composed[0]}"
+    return function
 
 
 def _is_worker(survey: Survey, candidate: Candidate) -> bool:

@@ -47,8 +47,8 @@ def follow(
     if start.what in {"other", "node"} and start.program:
         named = _entry_point(survey, start, context)
         if named is not None:
-            module, place = named
-            return [Followed(replace(start, what="python", module=module), place)]
+            module, function, place = named
+            return [Followed(replace(start, what="python", module=module, function=function), place)]
     if start.package_script:
         found = _package_script(survey, start, context)
         if found is not None:
@@ -174,8 +174,8 @@ def _filled(line: str, values: dict[str, str]) -> str:
     return re.sub(r"\"?\$\{?([A-Za-z_]\w*)\}?\"?", lambda m: values[m[1]] if values.get(m[1]) else m[0], line)
 
 
-def _entry_point(survey: Survey, start: commands.Start, context: str) -> tuple[str, Evidence] | None:
-    """Return the module of a console script that pyproject.toml declares."""
+def _entry_point(survey: Survey, start: commands.Start, context: str) -> tuple[str, str, Evidence] | None:
+    """Return the module and function of a console script that pyproject.toml declares."""
     import tomllib
 
     for path, text in survey.requirements.items():
@@ -196,7 +196,9 @@ def _entry_point(survey: Survey, start: commands.Start, context: str) -> tuple[s
             target = table.get(start.program) if isinstance(table, dict) else None
             if isinstance(target, str) and ":" in target:
                 line = next((n for n, t in enumerate(text.split("\n"), 1) if target in t), 1)
-                return target.split(":")[0].strip(), Evidence(path, line, f"`{start.program}` is `{target}`")
+                module, _, function = target.partition(":")
+                place = Evidence(path, line, f"`{start.program}` is `{target}`")
+                return module.strip(), function.split("[")[0].strip(), place
     return None
 
 
