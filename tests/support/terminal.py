@@ -24,7 +24,12 @@ class Terminal:
     """Runs ``python -m MODULE WORDS`` in a pty; reads only while somebody waits."""
 
     def __init__(
-        self, module: str, *words: str, size: tuple[int, int] = (100, 32), env: dict[str, str] | None = None
+        self,
+        module: str,
+        *words: str,
+        size: tuple[int, int] = (100, 32),
+        env: dict[str, str] | None = None,
+        cwd: Path = ROOT,
     ) -> None:
         columns, rows = size
         self.screen: Any = pyte.Screen(columns, rows)
@@ -46,7 +51,7 @@ class Terminal:
             stdin=follower,
             stdout=follower,
             stderr=follower,
-            cwd=ROOT,
+            cwd=cwd,
             env=environment,
             start_new_session=True,
         )
@@ -104,6 +109,12 @@ class Terminal:
     def send(self, keys: str) -> None:
         """Type."""
         os.write(self._main, keys.encode())
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size, as a dragged window does."""
+        self.screen.resize(rows, columns)
+        termios.tcsetwinsize(self._main, (rows, columns))
+        self.child.send_signal(signal.SIGWINCH)
 
     def kill(self, number: signal.Signals) -> None:
         """Send a signal to the program alone."""
