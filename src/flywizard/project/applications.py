@@ -19,7 +19,7 @@ API_NAME = re.compile(
     r"(?:^|[-_./])(?:api|backend|server|fastapi|gateway|app|web|rest|main|core|service|production)(?:[-_./]|$)",
     re.IGNORECASE,
 )
-_API = re.compile(r"(?:^|[-_])(?:api|backend)(?:[-_]|$)", re.IGNORECASE)
+API_SERVICE = re.compile(r"(?:^|[-_])(?:api|backend)(?:[-_]|$)", re.IGNORECASE)
 ASIDE = re.compile(
     r"(?:^|[-_./])(?:mcp\w*|\w*mcp|mock\w*|stub\w*|fake\w*|simulator|demo|sandbox|admin-tool|bench\w*|scripts?)(?:[-_./]|$)",
     re.IGNORECASE,
@@ -220,7 +220,7 @@ def _preferred(commands: Mapping[str, list[Candidate]], entries: list[str]) -> s
         if len(named) == 1:
             return named.pop()
         if named:
-            for pattern in (_API, API_NAME):
+            for pattern in (API_SERVICE, API_NAME):
                 like = {e for e in named if any(pattern.search(n) for n in _names(commands[e]))}
                 if len(like) == 1:
                     return like.pop()

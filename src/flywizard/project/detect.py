@@ -151,23 +151,21 @@ def _with_images(candidates: list[Candidate], services: tuple[Service, ...]) -> 
         if not candidate.image or candidate.origin != "compose":
             continue
         start = candidate.start
-        same = next(
-            (
-                i
-                for i, s in enumerate(out)
-                if start and s.module and s.module == start.module and not s.dockerfile
-            ),
-            None,
-        )
+        same = next((i for i, s in enumerate(out) if _is_same(s, candidate)), None)
         if same is not None:
+            known = out[same]
             out[same] = replace(
-                out[same],
-                image=candidate.image,
-                compose_service=candidate.compose_service,
-                evidence=(*out[same].evidence, candidate.evidence),
+                known,
+                image=None if known.dockerfile else candidate.image,
+                compose_service=candidate.compose_service or known.compose_service,
+                evidence=tuple(dict.fromkeys((*known.evidence, candidate.evidence))),
             )
             continue
         name = candidate.compose_service or "service"
+        if any(o.name == name for o in out):
+            name = f"{name}-image"
+        if any(o.name == name for o in out):
+            continue
         port = (start.port if start else None) or candidate.port
         role = _role(candidate, out)
         out.append(
@@ -182,6 +180,20 @@ def _with_images(candidates: list[Candidate], services: tuple[Service, ...]) -> 
             )
         )
     return tuple(out)
+
+
+def _is_same(service: Service, candidate: Candidate) -> bool:
+    """Tell whether a ready image runs what is already known: the same module, or the service's own image pushed."""
+    start = candidate.start
+    if start is not None and start.module:
+        wanted, module = start.module.removesuffix(".py").replace("/", "."), service.module or ""
+        return wanted == module.removesuffix(".py").replace("/", ".")
+    name = candidate.compose_service or ""
+    if not service.dockerfile or start is not None:
+        return False
+    return name in {service.compose_service, service.name} or (
+        service.role == "api" and applications.API_SERVICE.search(name) is not None
+    )
 
 
 def _role(candidate: Candidate, services: list[Service]) -> Role:
