@@ -181,17 +181,18 @@ def _project(state: State, checks: tuple[Check, ...]) -> PageView:
         place = f"{first.file}:{first.line}" if first else ""
         rows.append((service.name, service.role, service.command or service.framework or "?", place))
     fields = tuple(_question_fields(state)) + tuple(_named(f, checks) for f in _fields(state, "project"))
+    told = [o for o in findings.problems if _applies(state, o.when)]
     notes = [
         Note(
-            "info" if o.handled else "bad" if o.blocking and _applies(state, o.when) else "warn",
+            "info" if o.handled else "bad" if o.blocking else "warn",
             f"{o.file}:{o.line}: {o.message}" if o.file and o.line else o.message,
         )
-        for o in findings.problems
+        for o in told
         if o.file is None or f"fixed:{o.id}" not in state.detection_answers
     ]
     notes += [Note("info", f"skipped: {text}") for text in findings.skipped[:5]]
     foreign = _foreign(state)
-    mendable = [o for o in findings.problems if o.fixable and not o.handled][:9]
+    mendable = [o for o in told if o.fixable and not o.handled][:9]
     fixes = [
         Action(f"fix:{o.id}:{o.subject}", str(number), f"Mend {o.id}: {o.remedy}")
         for number, o in enumerate(mendable, 1)
@@ -200,7 +201,7 @@ def _project(state: State, checks: tuple[Check, ...]) -> PageView:
     what = {"full-stack": "a whole project", "partial": "part of such a project"}.get(
         findings.kind, "not supported"
     )
-    blocking = [o for o in findings.problems if o.blocking and not o.handled and _applies(state, o.when)]
+    blocking = [o for o in told if o.blocking and not o.handled]
     blocked = blocking[0].message if blocking else _blocked(state, "project", fields, checks)
     if state.foreign is not None:
         words = foreign_words(state.foreign, state.value("project.name"))
@@ -343,7 +344,11 @@ def _pool_notes(state: State) -> list[Note]:
     plan = next((p for p in cost.postgres_plans() if p.key == state.value("database.plan")), None)
     if not pools or plan is None or not plan.connections:
         return []
-    processes = len(state.roles() & {"api", "worker"})
+    from flywizard.project.rules_pool import processes as started_by
+
+    processes = sum(
+        started_by(s.command or "") for s in state.findings.services if s.role in {"api", "worker"}
+    )
     size = max(p.size for p in pools)
     budget = int(plan.connections * 0.8)
     if size * processes <= budget:

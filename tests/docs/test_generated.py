@@ -106,7 +106,13 @@ def test_no_other_command_is_promised() -> None:
 
 
 def test_every_exit_code_is_documented() -> None:
-    codes = {value for name, value in vars(cli_words).items() if name.startswith("EXIT_")} | {0, 1, 130, 143, 129}
+    codes = {value for name, value in vars(cli_words).items() if name.startswith("EXIT_")} | {
+        0,
+        1,
+        130,
+        143,
+        129,
+    }
     rows = re.search(r"## Exit codes\n(.*?)\n## ", text("docs/contracts.md"), re.DOTALL)
     assert rows is not None
     listed = {
