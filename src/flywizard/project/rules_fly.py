@@ -22,7 +22,8 @@ def nothing_here(survey: Survey, findings: Findings) -> Iterator[Objection]:
         yield Objection(
             "",
             True,
-            "There is nothing here that flywizard can deploy: no FastAPI application, no worker, no Next.js frontend.",
+            "There is nothing here that flywizard can deploy: no FastAPI application, no worker, no Next.js frontend."
+            + "".join(f" {note.what}" for note in findings.notes[:2]),
             "Start flywizard in the root of such a repository, or write a flywizard.toml.",
         )
 
