@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +28,25 @@ WIDE, NARROW = (118, 32), (80, 24)
 ENTER, ESCAPE, TAB, DOWN, INTERRUPT = "\r", "\x1b", "\t", "\x1b[B", "\x03"
 
 
+@contextmanager
 def rehearse(
     folder: Path, *words: str, size: tuple[int, int] = WIDE, speed: int = 300, source: Path | None = None
-) -> Terminal:
-    """Start ``flywizard rehearse`` with a state folder of its own."""
+) -> Iterator[Terminal]:
+    """Start ``flywizard rehearse`` with a state folder of its own; its platform ends with it, however that is."""
     place = [str(source)] if source is not None else []
-    return Terminal(
-        "flywizard", "rehearse", *place, "--speed", str(speed), *words,
-        size=size, env={"FLYWIZARD_STATE_DIR": str(folder), "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"},
-    )  # fmt: skip
+    environment = {
+        "FLYWIZARD_STATE_DIR": str(folder),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+    }
+    try:
+        with Terminal(
+            "flywizard", "rehearse", *place, "--speed", str(speed), *words, size=size, env=environment
+        ) as terminal:
+            yield terminal
+    finally:
+        for server in folder.glob("rehearsals/*/world/server.json"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(json.loads(server.read_text("utf-8"))["pid"]), signal.SIGTERM)
 
 
 def to_review(terminal: Terminal) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from textual.widgets import Input
 
-from flywizard.fronts import HomeView
+from flywizard.fronts import HomeView, Page
 from flywizard.tui.screens.home import HomeScreen
 from flywizard.tui.widgets.choice import Picker
 from flywizard.tui.widgets.press import Press
@@ -321,3 +321,21 @@ async def test_a_look_that_comes_late_leaves_the_next_screen_alone() -> None:
         await run.until(lambda: not isinstance(run.app.screen, HomeScreen))
         late.set()
         await run.at("prerequisites")
+
+
+async def test_the_focus_stays_where_the_user_put_it_while_a_page_is_entered() -> None:
+    entered = asyncio.Event()
+
+    class Slow(FakeWizard):
+        async def enter(self, page: Page) -> None:
+            await entered.wait()
+
+    async with running(Slow(), "database") as run:
+        await run.shows("helpdesk-db")
+        control = run.field("database.name").control
+        control.focus()
+        await run.press("end", "x")
+        entered.set()
+        await run.at("database")
+        assert run.app.focused is control
+        assert run.wizard.values["database.name"] == "helpdesk-dbx"

@@ -69,7 +69,7 @@ class FormScreen(FormDrawing):
         if not self.stands():
             return
         self._entering = False
-        await self._redraw(focus=True)
+        await self._redraw(focus=self.focused in (None, self._placed))
         self._wanted = ""
         self._start_checks()
 

@@ -126,14 +126,18 @@ class FormDrawing(Frame):
             bool(view.rows),
             tuple((a.id, a.label, a.key) for a in view.actions),
         )
+        kept = ""
         if new != self._shape:
+            kept = self._focus_of_the_user() if view.page == (self._shape or (None,))[0] else ""
             await self._rebuild(view)
             self._shape = new
             focus = True
         if not self.stands():
             return
         self._update(view)
-        if focus:
+        if kept in {f.id for f in view.fields}:
+            self._focus_field(kept)
+        elif focus:
             self._focus_first(view)
         self.draw_frame()
 
@@ -292,6 +296,13 @@ class FormDrawing(Frame):
         self._placed = self.query_one("#next") if target is None else target.control
         self._placed.focus()
         self.call_after_refresh(self._keep_focus_shown)
+
+    def _focus_of_the_user(self) -> str:
+        """Return the id of the question to which the user moved the focus, or empty."""
+        focused = self.focused
+        if focused is None or focused is self._placed:
+            return ""
+        return next((r.field.id for r in focused.ancestors if isinstance(r, FieldRow)), "")
 
     def _focus_shown(self) -> bool:
         """Tell whether the field with the focus is in the window of the form."""
