@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flywizard import session_views
+from flywizard import session_fields
 from flywizard.backstage import Backstage
 from flywizard.events import Outcome, Problem, Remedy
 from flywizard.fronts import Refused, ReviewView, Sink, StopKind, Summary
@@ -84,7 +84,7 @@ class Applying:
             if (
                 objection.blocking
                 and not objection.handled
-                and session_views.applies(self.session.state, objection.when)
+                and session_fields.applies(self.session.state, objection.when)
             ):
                 place = f"{objection.file}:{objection.line}: " if objection.file and objection.line else ""
                 return Problem(objection.id, f"{place}{objection.message}", objection.remedy)

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from flywizard import cost, providers
+from flywizard import providers, session_database
 from flywizard.answers import Question
 from flywizard.fronts import Action, Check, Choice, Field, Note, Page, PageView
 from flywizard.secret_plan import Item
+from flywizard.session_fields import HEADINGS, RECHECK, applies, blocked_by, field_of, fields_of
 from flywizard.session_place import foreign_hint, foreign_words
 from flywizard.session_state import State
 from flywizard.text import shorten_home
 from flywizard.vault import MASK
 
-HEADINGS: dict[str, str] = {
-    "prerequisites": "What a deployment needs",
-    "signin": "Who deploys, and where",
-    "project": "What is in this repository",
-    "database": "Where should Postgres live?",
-    "broker": "Which Kafka?",
-    "secrets": "Values that the code needs",
-}
-RECHECK = Action("recheck", "r", "Check again")
 ORIGINS = {
     "derived": "derived",
     "you": "you",
@@ -42,64 +32,11 @@ def view(state: State, page: Page) -> PageView:
         "prerequisites": _prerequisites,
         "signin": _signin,
         "project": _project,
-        "database": _database,
+        "database": session_database.view,
         "broker": _broker,
         "secrets": _secrets,
     }
     return makers[page](state, tuple(state.checks.get(page, {}).values()))
-
-
-def field_of(state: State, question: Question, choices: tuple[Choice, ...] | None = None) -> Field:
-    """Return a question as it stands."""
-    answer = state.draft.all().get(question.id)
-    value, source = (answer.value, answer.source) if answer else ("", "")
-    error = (
-        state.draft.errors([question]).get(question.id, "") if answer and answer.source != "default" else ""
-    )
-    if question.kind == "secret":
-        source = state.secret_source(question.id)
-        value = MASK if source else ""
-        error = ""
-    return Field(
-        id=question.id,
-        label=_label(state, question),
-        kind=question.kind,
-        value=value,
-        source=source,
-        choices=question.choices if choices is None else choices,
-        help=question.help,
-        error=error,
-        required=question.required,
-        flag=f"--secret {state.vault_name(question.id)}=env:…"
-        if question.kind == "secret"
-        else question.flag,
-        variable=f"FLYWIZARD_SECRET_{state.vault_name(question.id)}"
-        if question.kind == "secret"
-        else question.variable,
-        group=question.group,
-    )
-
-
-def _label(state: State, question: Question) -> str:
-    if question.id in ("broker.username", "broker.password"):
-        preset = providers.provider(state.value("broker.provider") or "other")
-        return preset.user_label if question.id == "broker.username" else preset.password_label
-    return question.label
-
-
-def _fields(state: State, page: Page) -> tuple[Field, ...]:
-    return tuple(field_of(state, q) for q in state.questions(page))
-
-
-def _blocked(state: State, page: Page, fields: Sequence[Field], checks: Sequence[Check]) -> str:
-    empty = [f.label for f in fields if f.required and not f.value]
-    if empty:
-        return f"{empty[0]} is needed"
-    wrong = [f.label for f in fields if f.error]
-    if wrong:
-        return f"{wrong[0]}: {next(f.error for f in fields if f.error)}"
-    failed = [c for c in checks if c.state == "failed"]
-    return f"{failed[0].title}: {failed[0].text}" if failed else ""
 
 
 def _prerequisites(state: State, checks: tuple[Check, ...]) -> PageView:
@@ -157,7 +94,7 @@ def _signin(state: State, checks: tuple[Check, ...]) -> PageView:
         actions=actions,
         commands=("fly auth whoami --json",),
         problem=state.account_problem,
-        blocked=_blocked(state, "signin", fields, checks) if account.email else "sign in first",
+        blocked=blocked_by(state, "signin", fields, checks) if account.email else "sign in first",
     )
 
 
@@ -180,8 +117,8 @@ def _project(state: State, checks: tuple[Check, ...]) -> PageView:
         first = service.evidence[0] if service.evidence else None
         place = f"{first.file}:{first.line}" if first else ""
         rows.append((service.name, service.role, service.command or service.framework or "?", place))
-    fields = tuple(_question_fields(state)) + tuple(_named(f, checks) for f in _fields(state, "project"))
-    told = [o for o in findings.problems if _applies(state, o.when)]
+    fields = tuple(_question_fields(state)) + tuple(_named(f, checks) for f in fields_of(state, "project"))
+    told = [o for o in findings.problems if applies(state, o.when)]
     notes = [
         Note(
             "info" if o.handled else "bad" if o.blocking else "warn",
@@ -202,7 +139,7 @@ def _project(state: State, checks: tuple[Check, ...]) -> PageView:
         findings.kind, "not supported"
     )
     blocking = [o for o in told if o.blocking and not o.handled]
-    blocked = blocking[0].message if blocking else _blocked(state, "project", fields, checks)
+    blocked = blocking[0].message if blocking else blocked_by(state, "project", fields, checks)
     if state.foreign is not None:
         words = foreign_words(state.foreign, state.value("project.name"))
         notes[:0] = [Note("bad", words), Note("hint", foreign_hint(state.foreign))]
@@ -251,18 +188,6 @@ def _foreign(state: State) -> tuple[Action, ...]:
     return (Action("adopt-state", "o", "Take the state over", consent=consent),)
 
 
-def _applies(state: State, when: str | None) -> bool:
-    if when is None:
-        return True
-    key, _, value = when.partition("=")
-    return state.value(key) == value
-
-
-def applies(state: State, when: str | None) -> bool:
-    """Tell whether an objection counts under the present answers."""
-    return _applies(state, when)
-
-
 def _question_fields(state: State) -> list[Field]:
     assert state.findings is not None  # noqa: S101 - the caller looked
     return [
@@ -271,119 +196,6 @@ def _question_fields(state: State) -> list[Field]:
             choices=tuple(Choice(c, c) for c in q.choices), group="Undecided", flag=f"--answer {q.id}=…",
         )
         for q in state.findings.questions
-    ]  # fmt: skip
-
-
-def _database(state: State, checks: tuple[Check, ...]) -> PageView:
-    plans = tuple(
-        Choice(p.key, p.label, p.detail, f"{cost.money(p.usd)} a month") for p in cost.postgres_plans()
-    )
-    fields = []
-    for question in state.questions("database"):
-        choices = plans if question.id == "database.plan" else None
-        if question.id == "database.kind":
-            choices = tuple(_priced(state, c) for c in question.choices)
-        if question.id == "database.schema":
-            choices = tuple(_schema_choice(state, c) for c in question.choices)
-        fields.append(field_of(state, question, choices))
-    lede = ""
-    if state.findings is not None:
-        found = state.findings.database
-        wants = ", ".join(f"`{e.name}` ({e.evidence.file}:{e.evidence.line})" for e in found.extensions)
-        lede = (
-            f"The SQL asks for {wants}"
-            if wants
-            else ("No SQL extension is asked for" if found.needed else "The code needs no database")
-        )
-    actions = (
-        Action("prove", "r", "Try it again") if state.value("database.kind") == "existing" else RECHECK,
-    )
-    return PageView(
-        "database",
-        HEADINGS["database"],
-        lede,
-        fields=tuple(fields),
-        checks=checks,
-        notes=tuple(_pool_notes(state)),
-        actions=actions,
-        commands=tuple(_database_commands(state)),
-        blocked=_blocked(state, "database", fields, checks),
-        problem=next((c.problem for c in checks if c.state == "failed" and c.problem), None),
-    )
-
-
-def _priced(state: State, choice: Choice) -> Choice:
-    from dataclasses import replace
-
-    if choice.value == "managed":
-        plan = state.value("database.plan") or "basic"
-        disk = state.value("database.storage_gb")
-        try:
-            usd = cost.total(cost.postgres(plan, int(disk) if disk.isdigit() else 10))
-        except KeyError:
-            return choice
-        return replace(choice, price=f"{cost.money(usd)} a month")
-    if choice.value == "existing":
-        return replace(choice, price="billed by its provider")
-    return choice
-
-
-def _schema_choice(state: State, choice: Choice) -> Choice:
-    from dataclasses import replace
-
-    if choice.value == "sql" and state.findings is not None and state.findings.database.schema.files:
-        return replace(choice, detail=", ".join(state.findings.database.schema.files))
-    return choice
-
-
-def _pool_notes(state: State) -> list[Note]:
-    """Compare the code's pools with the plan's connections (postgres.md §8)."""
-    if state.findings is None or state.value("database.kind") != "managed":
-        return []
-    pools = state.findings.database.pools
-    plan = next((p for p in cost.postgres_plans() if p.key == state.value("database.plan")), None)
-    if not pools or plan is None or not plan.connections:
-        return []
-    from flywizard.project.rules_pool import processes as started_by
-
-    processes = sum(
-        started_by(s.command or "") for s in state.findings.services if s.role in {"api", "worker"}
-    )
-    size = max(p.size for p in pools)
-    budget = int(plan.connections * 0.8)
-    if size * processes <= budget:
-        return [
-            Note(
-                "ok",
-                f"pool {size} × {processes} processes = {size * processes} of {plan.connections} connections",
-            )
-        ]
-    fits = max(1, budget // max(1, processes))
-    return [
-        Note(
-            "warn",
-            f"pool {size} × {processes} processes = {size * processes} > {budget} of {plan.connections} connections",
-        ),
-        Note("hint", f"a pool of {fits} fits"),
-    ]
-
-
-def _database_commands(state: State) -> list[str]:
-    from flywizard.flyctl import commands
-
-    if state.value("database.kind") != "managed":
-        return ["nothing is created: the URL is tried now and set as a secret later"]
-    values = state.values()
-    if not values.get("database.name"):
-        return ["the command is shown once the cluster has a name"]
-    disk, version = values.get("database.storage_gb", "10"), values.get("database.version", "17")
-    if not (disk.isdigit() and version.isdigit()):
-        return []
-    return [
-        commands.mpg_create(
-            values.get("database.name", ""), values.get("signin.organization", ""), values.get("signin.region", ""),
-            values.get("database.plan", ""), int(disk), int(version),
-        ).shown()
     ]  # fmt: skip
 
 
@@ -420,7 +232,7 @@ def _broker(state: State, checks: tuple[Check, ...]) -> PageView:
         actions=(Action("prove", "r", "Prove it again"),) if state.value("broker.kind") == "sasl" else (),
         commands=("nothing is created: the credentials are proven now and set as secrets later",),
         problem=next((c.problem for c in checks if c.state == "failed" and c.problem), None),
-        blocked=_blocked(state, "broker", fields, checks),
+        blocked=blocked_by(state, "broker", fields, checks),
     )
 
 
@@ -454,7 +266,9 @@ def _secrets(state: State, checks: tuple[Check, ...]) -> PageView:
         checks=checks,
         actions=(RECHECK,),
         commands=("values go to Fly over stdin, staged: `fly secrets import --stage`",),
-        blocked=f"{missing[0].name} has no value yet" if missing else _blocked(state, "secrets", fields, ()),
+        blocked=f"{missing[0].name} has no value yet"
+        if missing
+        else blocked_by(state, "secrets", fields, ()),
     )
 
 
