@@ -374,41 +374,14 @@ async def _plan(session: Session, front: PlainFront, options: argparse.Namespace
 
 def _inspect(options: argparse.Namespace, root: Path) -> int:
     from flywizard.project.detect import inspect
+    from flywizard.project.report import report_lines
 
     findings = inspect(root)
     if options.json:
         data(json.dumps(findings.to_json(), ensure_ascii=False))
         return 0
-    data(f"{root.name}: {findings.kind}")
-    for service in findings.services:
-        place = f"{service.evidence[0].file}:{service.evidence[0].line}" if service.evidence else ""
-        data(
-            f"  {service.name:<10} {service.role:<7} {service.command or service.framework or '?'}  ({place})"
-        )
-    base, broker = findings.database, findings.broker
-    if base.needed:
-        names = ", ".join(e.name for e in base.extensions) or "no extension"
-        data(f"  database   {base.driver or '?'}, {names}, schema by {base.schema.method or '?'}")
-    if broker.needed:
-        able = {True: "can sign in", False: "can't sign in", None: "may or may not sign in"}[
-            broker.sasl_capable
-        ]
-        data(f"  broker     {broker.client or '?'}, {able}")
-    for env in findings.env:
-        words = [
-            w
-            for w, on in (("required", env.required), ("secret", env.secret), ("build time", env.build_time))
-            if on
-        ]
-        place = f"{env.evidence[0].file}:{env.evidence[0].line}" if env.evidence else ""
-        data(f"  {env.name:<26} {', '.join(words) or 'optional':<22} {place}")
-    for problem in findings.problems:
-        mark = "=" if problem.handled else "✗" if problem.blocking else "!"
-        place = f"{problem.file}:{problem.line}: " if problem.file and problem.line else ""
-        data(f"  {mark} {problem.id} {place}{problem.message}")
-        data(f"      hint: {problem.remedy}")
-    for question in findings.questions:
-        data(f"  ? {question.id}: {question.text} ({' · '.join(question.choices)})")
+    for line in report_lines(root.name, findings):
+        data(line)
     return 0
 
 

@@ -127,6 +127,7 @@ def _project(state: State, checks: tuple[Check, ...]) -> PageView:
         for o in told
         if o.file is None or f"fixed:{o.id}" not in state.detection_answers
     ]
+    notes += [Note("info", f"{n.file}:{n.line}: {n.what}") for n in findings.notes[:5]]
     notes += [Note("info", f"skipped: {text}") for text in findings.skipped[:5]]
     foreign = _foreign(state)
     mendable = [o for o in told if o.fixable and not o.handled][:9]
