@@ -108,6 +108,14 @@ def test_a_hang_up_of_a_terminal_that_is_gone_ends_the_program() -> None:
         assert terminal.child.wait(timeout=30) == 129
 
 
+@pytest.mark.parametrize("words", [(), ("gated", "start=deploy")], ids=["home", "deploy"])
+def test_a_terminal_that_is_gone_without_a_signal_ends_the_program(words: tuple[str, ...]) -> None:
+    with Terminal(DEMO, *words) as terminal:
+        terminal.shows("8 of 12" if words else "What would you like to do?")
+        terminal.vanish()
+        assert terminal.child.wait(timeout=30) == 129
+
+
 def test_quit_from_home_and_no_color() -> None:
     with Terminal(DEMO, env={"NO_COLOR": "1"}) as terminal:
         terminal.shows("What would you like to do?")

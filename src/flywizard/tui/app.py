@@ -18,7 +18,7 @@ from textual.screen import ModalScreen, Screen
 
 from flywizard.events import Event, Outcome, StepOutput
 from flywizard.fronts import Page, RailItem, Refused, Wizard
-from flywizard.tui.goodbye import let_go_of_lost_streams, say_goodbye
+from flywizard.tui.goodbye import let_go_of_lost_streams, say_goodbye, terminal_stands
 from flywizard.tui.logbook import LogBook
 from flywizard.tui.look import ANSI_VARIABLES, line, themes
 from flywizard.tui.screens.frame import HEIGHTS, WIDTHS, Frame
@@ -38,6 +38,8 @@ INTERRUPTED = 130
 FIRST_CSS: list[str | PurePath] = ["flywizard.tcss"]
 STOP_LIMIT = 3.0
 """Seconds that a forced or signalled stop may take before the terminal is given back."""
+TERMINAL_LOOK = 1.0
+"""Seconds between two looks at whether the terminal is still there."""
 
 
 def palette_title(words: str) -> str:
@@ -311,6 +313,13 @@ class FlywizardApp(QuietCrash[int]):
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 if number is not None:
                     loop.add_signal_handler(number, handler)
+        if terminal_stands():
+            self.set_interval(TERMINAL_LOOK, self._look_at_terminal)
+
+    def _look_at_terminal(self) -> None:
+        # A process outside the terminal's session gets no SIGHUP, and Textual reads the end of input for ever.
+        if not terminal_stands():
+            self._signalled(129)
 
     def _signalled(self, code: int) -> None:
         if not self._forcing:

@@ -1,4 +1,4 @@
-"""Owns what stays on the normal screen after the wizard closed."""
+"""Owns the end of the terminal: whether it is still there, and what stays on its normal screen afterwards."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ import sys
 from flywizard.fronts import Wizard
 from flywizard.tui.look import line
 from flywizard.tui.state import RunState
+
+
+def terminal_stands() -> bool:
+    """Tell whether the program's input is a terminal that somebody holds; one that was closed is none."""
+    try:
+        return os.isatty(sys.__stdin__.fileno()) if sys.__stdin__ is not None else False
+    except (OSError, ValueError):
+        return False
 
 
 def let_go_of_lost_streams() -> None:
