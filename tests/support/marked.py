@@ -120,7 +120,8 @@ def search(places: Iterable[Path], values: Mapping[str, str], leave_out: Iterabl
 class Watch:
     """Looks at the arguments and environments of all processes that have a home in common, save the wizard itself.
 
-    A child between its fork and its exec still shows the wizard's: it counts as the wizard.
+    A child between its fork and its exec still shows the wizard's: it counts as the wizard. So the arguments are
+    read first: an environment that is read after them is not older than they are.
     """
 
     def __init__(self, home: Path, values: Mapping[str, str]) -> None:
@@ -146,10 +147,10 @@ class Watch:
                 if not process.name.isdigit():
                     continue
                 try:
+                    command = (process / "cmdline").read_bytes()
                     environ = (process / "environ").read_bytes()
                     if self._home not in environ.split(b"\0"):
                         continue
-                    command = (process / "cmdline").read_bytes()
                 except OSError:
                     continue
                 if WIZARD in command:
