@@ -169,13 +169,18 @@ def sweep(folder: Path, keep: Path) -> None:
 
 
 def _copied(bin_dir: Path, base: Path) -> Path:
-    """Copy the programs to where the server's user may read them (a home of root is closed to others)."""
-    copy = base / "programs"
-    if not (copy / "complete").exists():
-        shutil.rmtree(copy, ignore_errors=True)
+    """Copy the programs, and the wheel's libraries that lie beside the package, to where the user may read them."""
+    package = bin_dir.parents[1]
+    programs = base / "programs"
+    copy = programs / package.name / bin_dir.parent.name
+    if not (programs / "complete").exists():
+        shutil.rmtree(programs, ignore_errors=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, programs / libraries.name, symlinks=True)
         shutil.copytree(bin_dir.parent, copy, symlinks=True)
-        (copy / "complete").touch()
-    return copy / "bin"
+        (programs / "complete").touch()
+    return copy / bin_dir.name
 
 
 def write_settings(place: Installation) -> None:
